@@ -1,0 +1,218 @@
+package detector
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Ledger is who is blocked, and why. It is owned by one goroutine. A target stays in it while it has a cause that has not
+// ended; whoever lifts a block lifts causes.
+type Ledger struct {
+	blocks map[netip.Prefix]*Block
+	// dry are the decisions that blocked nobody (dry runs, and targets that a guard spared), so that they are told once and not again at
+	// every further hit.
+	dry     map[dryKey]time.Time
+	strikes map[strikeKey]Strike
+}
+
+type dryKey struct {
+	target     netip.Prefix
+	rule       string
+	repository string
+}
+
+type strikeKey struct {
+	target netip.Prefix
+	rule   string
+}
+
+// Strike is how often a rule has blocked a target.
+type Strike struct {
+	Rule   string       `json:"rule"`
+	Target netip.Prefix `json:"target"`
+	Count  int          `json:"count"`
+	// Until is the end of the latest block, from which forgetting counts.
+	Until time.Time `json:"until"`
+}
+
+// Limits of what the ledger remembers besides blocks, so that a flood of targets cannot fill the memory.
+const (
+	maxStrikes = 100_000
+	maxDry     = 100_000
+)
+
+// NewLedger returns a ledger of these blocks and strikes.
+func NewLedger(blocks []Block, strikes []Strike) *Ledger {
+	l := &Ledger{blocks: map[netip.Prefix]*Block{}, dry: map[dryKey]time.Time{}, strikes: map[strikeKey]Strike{}}
+	for _, b := range blocks {
+		l.blocks[b.Target] = &b
+	}
+	for _, s := range strikes {
+		l.strikes[strikeKey{s.Target, s.Rule}] = s
+	}
+	return l
+}
+
+// Blocks returns all blocks, sorted by target.
+func (l *Ledger) Blocks() []Block {
+	out := make([]Block, 0, len(l.blocks))
+	for _, b := range l.blocks {
+		out = append(out, b.copy())
+	}
+	slices.SortFunc(out, func(a, b Block) int { return a.Target.Compare(b.Target) })
+	return out
+}
+
+// Len returns how many targets are blocked.
+func (l *Ledger) Len() int { return len(l.blocks) }
+
+// Find returns the blocks that cover the target or lie in it.
+func (l *Ledger) Find(target netip.Prefix) []Block {
+	if b, ok := l.blocks[target]; ok && target.IsSingleIP() {
+		return []Block{b.copy()}
+	}
+	var out []Block
+	for _, b := range l.Blocks() {
+		if b.Target.Overlaps(target) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (b *Block) copy() Block {
+	c := *b
+	c.Causes = slices.Clone(b.Causes)
+	return c
+}
+
+// covers says whether the cause already answers for what a decision is about.
+func (c *Cause) covers(rule, repository string, now time.Time) bool {
+	return c.Rule == rule && now.Before(c.Until) &&
+		(c.Scope == ScopeHost || c.Widened || repository == "" || slices.Contains(c.Repositories, repository))
+}
+
+// Add puts a cause on a target. A cause with the same ID replaces the one there.
+func (l *Ledger) Add(target netip.Prefix, c Cause, now time.Time) Change {
+	b := l.blocks[target]
+	verb := ChangeExtend
+	if b == nil {
+		verb = ChangeBlock
+		b = &Block{Target: target}
+		l.blocks[target] = b
+	}
+	b.Causes = slices.DeleteFunc(b.Causes, func(o Cause) bool { return o.ID == c.ID })
+	b.Causes = append(b.Causes, c)
+	b.settle()
+	if c.Strike > 0 {
+		l.strike(Strike{Rule: c.Rule, Target: target, Count: c.Strike, Until: c.Until})
+	}
+	return Change{Time: now, Verb: verb, Block: b.copy(), Cause: c, By: c.By}
+}
+
+// settle makes Until the latest end.
+func (b *Block) settle() {
+	b.Until = time.Time{}
+	for _, c := range b.Causes {
+		if c.Until.After(b.Until) {
+			b.Until = c.Until
+		}
+	}
+}
+
+// Lift takes off the causes that match and returns what changed; nothing if there is none.
+func (l *Ledger) Lift(target netip.Prefix, match func(Cause) bool, by, note string, now time.Time) []Change {
+	return l.remove(target, match, func(last bool) string {
+		if last {
+			return ChangeUnblock
+		}
+		return ChangeShorten
+	}, by, note, now)
+}
+
+func (l *Ledger) remove(target netip.Prefix, match func(Cause) bool, verb func(last bool) string, by, note string, now time.Time) []Change {
+	b := l.blocks[target]
+	if b == nil {
+		return nil
+	}
+	var changes []Change
+	for _, c := range slices.Clone(b.Causes) {
+		if !match(c) {
+			continue
+		}
+		b.Causes = slices.DeleteFunc(b.Causes, func(o Cause) bool { return o.ID == c.ID })
+		b.settle()
+		changes = append(changes, Change{Time: now, Verb: verb(len(b.Causes) == 0), Block: b.copy(), Cause: c, By: by, Note: note})
+	}
+	if len(b.Causes) == 0 {
+		delete(l.blocks, target)
+	}
+	return changes
+}
+
+// Expire takes off all causes that have ended, and forgets what is of no more use.
+func (l *Ledger) Expire(now time.Time) []Change {
+	var changes []Change
+	for target, b := range l.blocks {
+		if !slices.ContainsFunc(b.Causes, func(c Cause) bool { return !now.Before(c.Until) }) {
+			continue
+		}
+		changes = append(changes, l.remove(target, func(c Cause) bool { return !now.Before(c.Until) }, func(last bool) string {
+			if last {
+				return ChangeExpire
+			}
+			return ChangeShorten
+		}, "expiry", "", now)...)
+	}
+	for k, until := range l.dry {
+		if !now.Before(until) {
+			delete(l.dry, k)
+		}
+	}
+	slices.SortFunc(changes, func(a, b Change) int {
+		return cmp.Or(a.Cause.Until.Compare(b.Cause.Until), a.Block.Target.Compare(b.Block.Target))
+	})
+	return changes
+}
+
+// told says whether a rule's decision about a target was taken already and is still in force.
+func (l *Ledger) told(target netip.Prefix, rule, repository string, now time.Time) bool {
+	if until, ok := l.dry[dryKey{target, rule, repository}]; ok && now.Before(until) {
+		return true
+	}
+	b := l.blocks[target]
+	return b != nil && slices.ContainsFunc(b.Causes, func(c Cause) bool { return c.covers(rule, repository, now) })
+}
+
+// tell remembers a decision that blocks nobody.
+func (l *Ledger) tell(target netip.Prefix, rule, repository string, until time.Time) {
+	if len(l.dry) >= maxDry {
+		clear(l.dry) // some will be told twice; better than memory without end
+	}
+	l.dry[dryKey{target, rule, repository}] = until
+}
+
+func (l *Ledger) strike(s Strike) {
+	if len(l.strikes) >= maxStrikes {
+		for k := range l.strikes { // any one: a flood of targets forgets the flood's own
+			delete(l.strikes, k)
+			break
+		}
+	}
+	l.strikes[strikeKey{s.Target, s.Rule}] = s
+}
+
+// nextStrike returns the number of the block that would come now: one more than those that are not forgotten yet.
+func (l *Ledger) nextStrike(r *Rule, target netip.Prefix, now time.Time) int {
+	s, ok := l.strikes[strikeKey{target, r.Name}]
+	if !ok {
+		return 1
+	}
+	forgotten := 0
+	if now.After(s.Until) && r.Forget > 0 {
+		forgotten = int(now.Sub(s.Until) / r.Forget)
+	}
+	return max(s.Count-forgotten, 0) + 1
+}

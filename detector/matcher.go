@@ -1,0 +1,318 @@
+package detector
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"net/netip"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/dchest/siphash"
+)
+
+// Seed keys the hashes of all counts, so that nobody can choose addresses or names that collide. It lives as long as the counts do.
+type Seed [2]uint64
+
+// Matcher turns events into findings. It is never changed, so that every source's goroutine can use the same one.
+type Matcher struct {
+	rules []*Rule
+	salts []uint64 // one a rule: its name and what it counts by
+	mask  Mask
+	seed  Seed
+}
+
+// NewMatcher returns a matcher of these rules. Counts are found again under the same seed, mask and rule.
+func NewMatcher(rules []*Rule, mask Mask, seed Seed) *Matcher {
+	m := &Matcher{rules: rules, mask: mask, seed: seed}
+	for _, r := range rules {
+		m.salts = append(m.salts, siphash.Hash(seed[0], seed[1], []byte(fmt.Sprintf("%s\x00%v%v%d%v%d",
+			r.Name, r.Key, r.Distinct != nil, r.MaxRetry, r.FindTime, r.Windows))))
+	}
+	return m
+}
+
+// Rules returns the rules that it matches.
+func (m *Matcher) Rules() []*Rule { return m.rules }
+
+// Outcome is what a request says about how its target fares.
+type Outcome uint8
+
+// The outcomes. Asking for a token, the challenge on /v2/ and logins are neither: every honest and every abusive client has them.
+const (
+	Neutral Outcome = iota
+	Success
+	Failure
+)
+
+// sighting is one event that had a client. hits of the hits that follow in Findings belong to it.
+type sighting struct {
+	time    int64 // unix milliseconds
+	target  targetKey
+	agent   uint8 // the user agent's place in a bitmap of 32
+	outcome Outcome
+	hits    uint16
+}
+
+// Hit is an event that one rule took.
+type Hit struct {
+	Rule *Rule
+	// Reset says that it clears the count instead of adding to it.
+	Reset  bool
+	Weight int
+
+	salt     uint64
+	time     int64
+	target   targetKey
+	key      uint64
+	distinct uint32
+	attempt  uint64
+
+	repository, project, reference, user, line string
+}
+
+// Findings are what a matcher found in a block of lines, in order; the detector counts them.
+type Findings struct {
+	sightings []sighting
+	hits      []Hit
+	// Events is how many events were matched, and Hits how many of them counted for some rule.
+	Events, Hits int
+}
+
+// Reset empties the findings and keeps their memory.
+func (f *Findings) Reset() {
+	clear(f.hits)
+	f.sightings, f.hits, f.Events, f.Hits = f.sightings[:0], f.hits[:0], 0, 0
+}
+
+// Own copies every text that is still a view into a line, so that the findings may leave the goroutine that read it.
+func (f *Findings) Own() { f.ownFrom(0) }
+
+// OwnFrom is Own for the hits from number n on; it returns how many there are now.
+func (f *Findings) OwnFrom(n int) int { f.ownFrom(n); return len(f.hits) }
+
+func (f *Findings) ownFrom(n int) {
+	for i := range f.hits[n:] {
+		h := &f.hits[n+i]
+		h.repository, h.project = strings.Clone(h.repository), strings.Clone(h.project)
+		h.reference, h.user, h.line = strings.Clone(h.reference), strings.Clone(h.user), strings.Clone(h.line)
+	}
+}
+
+// Exempt says why an event never counts against an address, or "": what GitLab let pass on its operator's word, what it
+// only tracked, and what it counted by another key than the address.
+func Exempt(e *Event) string {
+	switch {
+	case e.Safelist != "":
+		return "GitLab exempted it: " + e.Safelist
+	case e.ThrottleEnv == "track":
+		return "GitLab only tracked it (dry run)"
+	case e.Throttle != "" && e.ThrottleEnv == "throttle" && !AddressKeyed(e):
+		return "GitLab counted it by user or token, not by address"
+	}
+	return ""
+}
+
+// AddressKeyed says whether the throttle that was hit counts by address. GitLab's names say so: only the unauthenticated ones
+// do. An unknown name without that word is taken as keyed by something else.
+func AddressKeyed(e *Event) bool {
+	return strings.Contains(e.Throttle, "unauthenticated") && e.User == ""
+}
+
+// Match adds to f what the rules make of the event that was read from line. now, in unix milliseconds, is used for
+// an event without a time, and an event later than a minute after now is taken as of then, so that one wrong clock cannot age all counts.
+func (m *Matcher) Match(line []byte, e *Event, now int64, f *Findings) {
+	f.Events++
+	at := now
+	if !e.Time.IsZero() {
+		at = min(e.Time.UnixMilli(), now+time.Minute.Milliseconds())
+	}
+	first := len(f.hits)
+	if Exempt(e) == "" {
+		for i, r := range m.rules {
+			m.matchRule(i, r, line, e, at, f)
+		}
+	}
+	n := len(f.hits) - first
+	target := m.mask.key(e.Client)
+	if target == 0 && n == 0 {
+		return
+	}
+	s := sighting{time: at, target: target, outcome: outcome(e), agent: uint8(m.hash(0, e.UserAgent) % 32), hits: uint16(n)}
+	for _, h := range f.hits[first:] {
+		if !h.Reset {
+			f.Hits++
+			s.outcome = Failure // what a rule counts is no success
+			break
+		}
+	}
+	f.sightings = append(f.sightings, s)
+}
+
+func (m *Matcher) matchRule(i int, r *Rule, line []byte, e *Event, at int64, f *Findings) {
+	client, taken := m.Takes(r, line, e)
+	if taken {
+		m.hit(i, r, client, line, e, at, false, f)
+		return
+	}
+	for _, alternative := range r.Reset {
+		if e.Client.IsValid() && alternative.Failing(e) == nil {
+			m.hit(i, r, e.Client, line, e, at, true, f)
+			return
+		}
+	}
+}
+
+// Takes says whether the rule counts the event, and for which client.
+func (m *Matcher) Takes(r *Rule, line []byte, e *Event) (netip.Addr, bool) {
+	client, why := r.Explain(line, e)
+	return client, why == nil
+}
+
+// Refusal is why a rule does not take an event.
+type Refusal struct {
+	// Part is what held it off: client, source, match, unless, failregex, ignoreregex.
+	Part string
+	// Condition is the condition of the rule file that decided; empty where there is none.
+	Condition string
+}
+
+// Refusals that need no allocation on the path of every line.
+var (
+	refusedClient = &Refusal{Part: "client", Condition: "the line names no client that can be trusted"}
+	refusedSource = &Refusal{Part: "source", Condition: "the rule counts from another kind of log"}
+	refusedRegex  = &Refusal{Part: "failregex", Condition: "no failregex matches"}
+	refusedIgnore = &Refusal{Part: "ignoreregex", Condition: "an ignoreregex matches"}
+)
+
+// Explain says for which client the rule takes the event, or why it does not.
+func (r *Rule) Explain(line []byte, e *Event) (netip.Addr, *Refusal) {
+	if len(r.Sources) > 0 && !r.counts(e.Kind) {
+		return netip.Addr{}, refusedSource
+	}
+	if c := r.Match.Failing(e); c != nil {
+		return netip.Addr{}, c.refusal("match")
+	}
+	for _, alternative := range r.Unless {
+		if alternative.Failing(e) == nil {
+			return netip.Addr{}, alternative[0].refusal("unless")
+		}
+	}
+	client := e.Client
+	if len(r.FailRegex) > 0 {
+		var ok bool
+		if client, ok = clientIn(line, r.FailRegex); !ok {
+			return netip.Addr{}, refusedRegex
+		}
+		for _, rx := range r.IgnoreRegex {
+			if rx.Match(line) {
+				return netip.Addr{}, refusedIgnore
+			}
+		}
+	}
+	if !client.IsValid() {
+		return netip.Addr{}, refusedClient
+	}
+	return client, nil
+}
+
+func (c *Condition) refusal(part string) *Refusal {
+	if part == "match" {
+		return &c.refused
+	}
+	return &c.spared
+}
+
+func (r *Rule) counts(k Kind) bool {
+	for _, s := range r.Sources {
+		if s == k {
+			return true
+		}
+	}
+	return false
+}
+
+// clientIn returns the address in the first regexp's group "client" that matches.
+func clientIn(line []byte, regexps []*regexp.Regexp) (netip.Addr, bool) {
+	for _, rx := range regexps {
+		at := rx.FindSubmatchIndex(line)
+		if at == nil {
+			continue
+		}
+		g := rx.SubexpIndex("client")
+		if g < 0 || at[2*g] < 0 {
+			continue
+		}
+		if addr, err := netip.ParseAddr(string(line[at[2*g]:at[2*g+1]])); err == nil {
+			return addr.Unmap().WithZone(""), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (m *Matcher) hit(i int, r *Rule, client netip.Addr, line []byte, e *Event, at int64, reset bool, f *Findings) {
+	h := Hit{Rule: r, Reset: reset, Weight: max(e.Weight, 1) * max(r.Weight, 1), salt: m.salts[i], time: at, target: m.mask.key(client)}
+	var buf [256]byte
+	key := binary.LittleEndian.AppendUint64(buf[:0], uint64(h.target))
+	for _, k := range r.Key {
+		v := e.counted(k)
+		if reset && v == "" {
+			return // a reset that does not name what was counted cannot clear it
+		}
+		key = append(append(key, v...), 0)
+	}
+	h.key = m.hashBytes(h.salt, key) | 1
+	if r.Distinct != nil {
+		h.distinct = uint32(m.hash(h.salt, e.counted(*r.Distinct)))
+	}
+	if r.Attempt > 0 {
+		key = append(append(append(append(key, 'a', 0), e.Repository...), 0), e.Reference...)
+		if e.Repository == "" {
+			key = append(key, e.Path...)
+		}
+		h.attempt = m.hashBytes(h.salt, key) | 1
+	}
+	h.repository, h.project, h.reference, h.user = e.Repository, e.Project, e.Reference, e.User
+	h.line = view(line)
+	f.hits = append(f.hits, h)
+}
+
+// counted returns a field as counts know it; a number in decimal.
+func (e *Event) counted(f Field) string {
+	if f == FieldStatus && e.Status >= 0 && e.Status < len(statusTexts) {
+		return statusTexts[e.Status]
+	}
+	return e.Text(f)
+}
+
+var statusTexts = func() (t [1000]string) {
+	for i := range t {
+		t[i] = fmt.Sprint(i)
+	}
+	return t
+}()
+
+func (m *Matcher) hash(salt uint64, text string) uint64 { return m.hashBytes(salt, bytesOf(text)) }
+
+func (m *Matcher) hashBytes(salt uint64, b []byte) uint64 {
+	return siphash.Hash(m.seed[0]^salt, m.seed[1]^bits.RotateLeft64(salt, 32), b)
+}
+
+// outcome says how the target fared. A 401 is the challenge that every client gets first, so it is no failure by itself.
+func outcome(e *Event) Outcome {
+	switch e.Operation {
+	case OpManifest, OpBlob, OpUpload, OpTags, OpCatalog, OpGit, OpAPI, OpWeb:
+	default:
+		return Neutral
+	}
+	switch {
+	case e.Operation == OpBlob && e.Method == "HEAD" && e.Status == 404:
+		return Neutral // a push asks for every layer whether it is there already
+	case e.Status >= 200 && e.Status < 400:
+		return Success
+	case e.Status >= 400 && e.Status != 401:
+		return Failure
+	}
+	return Neutral
+}

@@ -1,0 +1,153 @@
+package detector
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// The state is written as: the seed, the length of a JSON part and the part, and then each record that is of use as its table, key,
+// count, end, last and the words up to the last that is not zero. All numbers are little-endian.
+const stateVersion = 1
+
+// stateHead is the part of the state that is small enough for JSON.
+type stateHead struct {
+	Version    int
+	Base       int64
+	Newest     int64
+	Generation uint32
+	Total      float64
+	Active     int
+	WasActive  int
+	Storms     map[string]*storm
+	Stats      Stats
+	Evidence   map[uint64]stateEvidence
+}
+
+type stateEvidence struct{ Repositories, Projects, References, Users, Samples []string }
+
+// tallyTable is the number of the tallies' table in the state; the classes of counts are numbered from 0.
+const tallyTable = 255
+
+// State returns everything that the detector has counted, so that another one can go on from there.
+func (d *Detector) State() []byte {
+	head := stateHead{Version: stateVersion, Base: d.counts.base, Newest: d.newest, Generation: d.tallies.generation,
+		Total: d.tallies.total, Active: d.tallies.active, WasActive: d.tallies.wasActive, Storms: d.storms, Stats: d.stats,
+		Evidence: map[uint64]stateEvidence{}}
+	for k, e := range d.evidence.of {
+		head.Evidence[k] = stateEvidence{e.repositories, e.projects, e.references, e.users, e.samples}
+	}
+	text, err := json.Marshal(head)
+	if err != nil {
+		panic(fmt.Sprintf("detector: state: %v", err)) // numbers and strings cannot fail
+	}
+	out := binary.LittleEndian.AppendUint64(nil, d.seed[0])
+	out = binary.LittleEndian.AppendUint64(out, d.seed[1])
+	out = binary.LittleEndian.AppendUint32(out, uint32(len(text)))
+	out = append(out, text...)
+	now := uint32(max(d.newest-d.counts.base, 1))
+	for class, t := range d.counts.classes {
+		out = t.appendTo(out, byte(class), now)
+	}
+	return d.tallies.table.appendTo(out, tallyTable, d.tallies.generation)
+}
+
+func (t *table) appendTo(out []byte, number byte, now uint32) []byte {
+	for i, k := range t.keys {
+		if k == 0 || t.ends[i] <= now {
+			continue
+		}
+		rec := t.record(i)
+		n := len(rec)
+		for n > 0 && rec[n-1] == 0 {
+			n--
+		}
+		out = append(out, number)
+		out = binary.LittleEndian.AppendUint64(out, k)
+		out = binary.LittleEndian.AppendUint16(out, t.counts[i])
+		out = binary.LittleEndian.AppendUint32(out, t.ends[i])
+		out = binary.LittleEndian.AppendUint32(out, t.lasts[i])
+		out = binary.LittleEndian.AppendUint16(out, uint16(n))
+		for _, w := range rec[:n] {
+			out = binary.LittleEndian.AppendUint32(out, w)
+		}
+	}
+	return out
+}
+
+var errState = errors.New("saved counts are cut short or not ours")
+
+// SeedOf returns the seed in a saved state.
+func SeedOf(state []byte) (Seed, error) {
+	if len(state) < 20 {
+		return Seed{}, errState
+	}
+	return Seed{binary.LittleEndian.Uint64(state), binary.LittleEndian.Uint64(state[8:])}, nil
+}
+
+// Restore goes on from a saved state. On an error the detector is as it was, or has forgotten counts, but never has wrong ones.
+func (d *Detector) Restore(state []byte) error {
+	seed, err := SeedOf(state)
+	if err != nil {
+		return err
+	}
+	n := binary.LittleEndian.Uint32(state[16:])
+	rest := state[20:]
+	if uint64(len(rest)) < uint64(n) {
+		return errState
+	}
+	var head stateHead
+	if err := json.Unmarshal(rest[:n], &head); err != nil || head.Version != stateVersion {
+		return errState
+	}
+	d.seed, d.counts.base, d.newest, d.stats = seed, head.Base, head.Newest, head.Stats
+	if d.stats.RuleHits == nil {
+		d.stats.RuleHits = map[string]uint64{}
+	}
+	d.tallies.generation, d.tallies.total, d.tallies.active, d.tallies.wasActive = head.Generation, head.Total, head.Active, head.WasActive
+	if head.Storms != nil {
+		d.storms = head.Storms
+	}
+	d.evidence = evidenceFile{of: map[uint64]*evidence{}}
+	for k, e := range head.Evidence {
+		d.evidence.of[k] = &evidence{e.Repositories, e.Projects, e.References, e.Users, e.Samples}
+		d.evidence.order = append(d.evidence.order, k)
+	}
+	return d.restoreRecords(rest[n:], uint32(max(d.newest-head.Base, 1)))
+}
+
+func (d *Detector) restoreRecords(b []byte, now uint32) error {
+	const fixed = 1 + 8 + 2 + 4 + 4 + 2
+	for len(b) > 0 {
+		if len(b) < fixed {
+			return errState
+		}
+		number, key := b[0], binary.LittleEndian.Uint64(b[1:])
+		words := int(binary.LittleEndian.Uint16(b[19:]))
+		if len(b) < fixed+4*words {
+			return errState
+		}
+		t, from := d.tallies.table, d.tallies.generation
+		if number != tallyTable {
+			if int(number) >= len(d.counts.classes) {
+				b = b[fixed+4*words:] // no rule needs a record of that size any more
+				continue
+			}
+			t, from = d.counts.classes[number], now
+		}
+		if words > t.stride || key == 0 {
+			return errState
+		}
+		i := t.insert(key, from)
+		t.counts[i] = binary.LittleEndian.Uint16(b[9:])
+		t.ends[i] = binary.LittleEndian.Uint32(b[11:])
+		t.lasts[i] = binary.LittleEndian.Uint32(b[15:])
+		rec := t.record(i)
+		for w := range words {
+			rec[w] = binary.LittleEndian.Uint32(b[fixed+4*w:])
+		}
+		b = b[fixed+4*words:]
+	}
+	return nil
+}

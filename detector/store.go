@@ -1,0 +1,145 @@
+package detector
+
+// The records of counts come in classes by size: a key starts in the smallest and moves up when its record is full. So a flood
+// of keys that are seen once or twice can only evict its like, and a client that was seen more often stands where the flood does not reach.
+var classWords = [...]int{4, 16, 64, 256, 1024, 2*MaxMaxRetry + 1}
+
+// classShares is how the memory for counts is divided, in percent; the smallest records get most, since most keys are seen once.
+var classShares = [...]int{35, 20, 20, 12, 8, 5}
+
+// counts keeps the records of all rules.
+type counts struct {
+	base    int64 // unix milliseconds of time 0
+	classes []*table
+}
+
+// rebaseAfter is when times are counted from a later base: far before 32 bits of milliseconds (49.7 days) run out.
+const rebaseAfter = 1 << 31
+
+// reach adds the classes that records of up to the given number of words need, within bytes. Classes that are there stay.
+func (c *counts) reach(words, bytes int) {
+	for i, w := range classWords {
+		if i >= len(c.classes) {
+			c.classes = append(c.classes, newTable(w, bytes/100*classShares[i]))
+		}
+		if w >= words {
+			break
+		}
+	}
+}
+
+// clock turns unix milliseconds into the store's time; it is never 0 and rebases the store when it must.
+func (c *counts) clock(ms int64) uint32 {
+	if c.base == 0 {
+		c.base = ms - MaxFindTime.Milliseconds()
+	}
+	d := ms - c.base
+	if d >= rebaseAfter {
+		c.rebase(ms - MaxFindTime.Milliseconds())
+		d = ms - c.base
+	}
+	return uint32(max(d, 1))
+}
+
+func (c *counts) unix(t uint32) int64 { return c.base + int64(t) }
+
+// rebase moves time 0 to base and forgets what ended before.
+func (c *counts) rebase(base int64) {
+	by := base - c.base
+	c.base = base
+	for _, t := range c.classes {
+		for i, k := range t.keys {
+			if k == 0 {
+				continue
+			}
+			if int64(t.ends[i]) <= by {
+				t.remove(i)
+				continue
+			}
+			t.ends[i] -= uint32(by)
+			t.lasts[i] = uint32(max(int64(t.lasts[i])-by, 1))
+			moveTimes(t.record(i), uint32(by))
+		}
+	}
+}
+
+// ref is a record's place.
+type ref struct {
+	table *table
+	class int
+	i     int
+}
+
+func (r ref) record() []uint32 { return r.table.record(r.i) }
+
+// find returns the record of a key, looked for up to the class that its rule can need.
+func (c *counts) find(key uint64, words int) (ref, bool) {
+	for class, t := range c.classes {
+		if i := t.find(key); i >= 0 {
+			return ref{t, class, i}, true
+		}
+		if t.stride >= words {
+			break
+		}
+	}
+	return ref{}, false
+}
+
+// at returns the record of a key, a new one if there is none or the one there has ended.
+func (c *counts) at(key uint64, words int, now uint32) ref {
+	r, ok := c.find(key, words)
+	if ok && r.table.ends[r.i] > now {
+		return r
+	}
+	if ok {
+		r.table.remove(r.i)
+	}
+	t := c.classes[0]
+	return ref{t, 0, t.insert(key, now)}
+}
+
+// grow moves a record to the next class and returns its new place.
+func (c *counts) grow(r ref, now uint32) ref {
+	t := c.classes[r.class+1]
+	n := ref{t, r.class + 1, t.insert(r.table.keys[r.i], now)}
+	copy(n.record(), r.record())
+	t.counts[n.i], t.ends[n.i], t.lasts[n.i] = r.table.counts[r.i], r.table.ends[r.i], r.table.lasts[r.i]
+	r.table.remove(r.i)
+	return n
+}
+
+// touch notes a use of the record.
+func (r ref) touch(now, end uint32, weight int) {
+	t := r.table
+	t.counts[r.i] = uint16(min(int(t.counts[r.i])+weight, 1<<16-1))
+	t.lasts[r.i], t.ends[r.i] = now, max(t.ends[r.i], end)
+}
+
+// drop forgets a key.
+func (c *counts) drop(key uint64, words int) {
+	if r, ok := c.find(key, words); ok {
+		r.table.remove(r.i)
+	}
+}
+
+// evicted is how many records had to go while they were still of use.
+func (c *counts) evicted() (n uint64) {
+	for _, t := range c.classes {
+		n += t.evicted
+	}
+	return n
+}
+
+func (c *counts) live() (n int) {
+	for _, t := range c.classes {
+		n += t.live
+	}
+	return n
+}
+
+func (c *counts) bytes() (n int) {
+	for _, t := range c.classes {
+		n += t.bytes()
+	}
+	return n
+}

@@ -1,0 +1,121 @@
+package detector
+
+import (
+	"math/bits"
+	"time"
+)
+
+// generation is the pace at which traffic is forgotten: every five minutes a quarter of what was counted goes, so that half of
+// it is gone after twelve minutes.
+const generation = 5 * time.Minute
+
+// A tally's words.
+const (
+	tallySuccess = iota
+	tallyFailure
+	tallyNeutral
+	tallyGeneration
+	tallyNow    // requests in this generation
+	tallyAgents // bitmap of user agents
+	tallyWords
+)
+
+// tallies know how every target's requests fare, whether a rule wants them or not: that is what tells a crowd or a proxy from an abuser.
+type tallies struct {
+	table      *table
+	generation uint32
+	total      float64 // all requests, forgotten at the same pace
+	active     int     // targets with at least activeFrom requests in this generation
+	wasActive  int     // and in the one before
+}
+
+// activeFrom is how many requests in a generation make a target active: one stray request says nothing about how it fares.
+const activeFrom = 3
+
+func newTallies(bytes int) *tallies { return &tallies{table: newTable(tallyWords, bytes)} }
+
+func generationOf(ms int64) uint32 { return uint32(ms / generation.Milliseconds()) }
+
+// turn begins a new generation when it is time; time never runs back here.
+func (s *tallies) turn(gen uint32) {
+	if s.generation == 0 {
+		s.generation = gen
+	}
+	for ; s.generation < gen; s.generation++ {
+		s.wasActive, s.active, s.total = s.active, 0, s.total*3/4
+		if gen-s.generation > 40 {
+			s.generation, s.total, s.wasActive = gen-1, 0, 0
+		}
+	}
+}
+
+// add counts a sighting.
+func (s *tallies) add(g sighting) {
+	s.turn(generationOf(g.time))
+	key := uint64(g.target) * 0x9e3779b97f4a7c15 // targets of one network spread over all sets
+	i := s.table.find(key)
+	if i < 0 {
+		i = s.table.insert(key, s.generation)
+		s.table.record(i)[tallyGeneration] = s.generation
+	}
+	rec := s.table.record(i)
+	s.age(rec)
+	rec[[...]int{Success: tallySuccess, Failure: tallyFailure, Neutral: tallyNeutral}[g.outcome]]++
+	rec[tallyNow]++
+	rec[tallyAgents] |= 1 << g.agent
+	if rec[tallyNow] == activeFrom {
+		s.active++
+	}
+	s.total++
+	// A record is of use for two hours; busy targets are evicted last.
+	s.table.lasts[i], s.table.ends[i] = s.generation, s.generation+24
+	s.table.counts[i] = uint16(min(rec[tallySuccess]+rec[tallyFailure]+rec[tallyNeutral], 1<<16-1))
+}
+
+// age forgets what the generations since the record's last use take away.
+func (s *tallies) age(rec []uint32) {
+	for n := 0; rec[tallyGeneration] < s.generation; n++ {
+		if n == 40 {
+			rec[tallyGeneration] = s.generation
+			rec[tallySuccess], rec[tallyFailure], rec[tallyNeutral], rec[tallyAgents] = 0, 0, 0, 0
+			break
+		}
+		for i := tallySuccess; i <= tallyNeutral; i++ {
+			rec[i] -= (rec[i] + 3) / 4
+		}
+		rec[tallyGeneration]++
+		rec[tallyNow] = 0
+		if n >= 12 {
+			rec[tallyAgents] = 0
+		}
+	}
+}
+
+// traffic is how a target fares.
+type traffic struct {
+	success, failure uint32
+	share            float64 // of all requests that were seen
+	agents           int     // different user agents, of at most 32
+	seen             float64 // all requests of everybody
+}
+
+// ratio is the share of the requests which had an outcome that succeeded.
+func (t traffic) ratio() float64 {
+	if t.success == 0 {
+		return 0
+	}
+	return float64(t.success) / float64(t.success+t.failure)
+}
+
+// of returns how a target fares.
+func (s *tallies) of(target targetKey) traffic {
+	i := s.table.find(uint64(target) * 0x9e3779b97f4a7c15)
+	if i < 0 {
+		return traffic{seen: s.total}
+	}
+	rec := s.table.record(i)
+	s.age(rec)
+	n := float64(rec[tallySuccess]) + float64(rec[tallyFailure]) + float64(rec[tallyNeutral])
+	return traffic{success: rec[tallySuccess], failure: rec[tallyFailure], share: n / max(s.total, 1),
+		agents: bits.OnesCount32(rec[tallyAgents]), seen: s.total}
+}
