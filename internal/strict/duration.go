@@ -1,0 +1,61 @@
+package strict
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DurationHint says how a duration is written.
+const DurationHint = `write it like "90s", "15m", "1h30m" or "7d"`
+
+// Duration reads "90s", "15m", "1h30m", "7d", "2w"; a bare number is seconds, as in fail2ban.
+func Duration(text string) (time.Duration, error) {
+	text = strings.TrimSpace(text)
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return time.Duration(n) * time.Second, nil
+	}
+	rest, total := text, time.Duration(0)
+	for _, unit := range []struct {
+		name string
+		is   time.Duration
+	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
+		head, tail, ok := strings.Cut(rest, unit.name)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseUint(strings.TrimSpace(head), 10, 16)
+		if err != nil {
+			return 0, fmt.Errorf("invalid duration %q", text)
+		}
+		total += time.Duration(n) * unit.is
+		rest = strings.TrimSpace(tail)
+	}
+	if rest == "" && total > 0 {
+		return total, nil
+	}
+	d, err := time.ParseDuration(rest)
+	if err != nil {
+		return 0, fmt.Errorf("invalid duration %q", text)
+	}
+	return total + d, nil
+}
+
+// FormatDuration writes a duration as people do: "1h", "1h30m", "90s", "7d".
+func FormatDuration(d time.Duration) string {
+	if d == 0 {
+		return "0s"
+	}
+	if day := 24 * time.Hour; d%day == 0 {
+		return fmt.Sprintf("%dd", d/day)
+	}
+	s := d.Round(time.Second).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
