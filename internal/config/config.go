@@ -1,0 +1,131 @@
+// Package config turns the daemon's TOML file into checked values. It decodes strictly: a key that it does not know is an error
+// which names the file, the line and the nearest key. Defaults live here and stand in reference.toml, which a test holds against them.
+package config
+
+import (
+	"io/fs"
+	"net/netip"
+	"time"
+
+	"regwarden/detector"
+)
+
+// Config is a daemon's whole configuration.
+type Config struct {
+	// Path is the file that it was read from.
+	Path string
+	// RulesDir holds the operator's own rules; "" for none.
+	RulesDir string
+	// Disable are shipped rules that are switched off.
+	Disable []string
+	// DryRun makes every rule a dry run.
+	DryRun bool
+
+	Sources []Source
+	Actions Actions
+
+	IgnoreIP       []netip.Prefix
+	TrustedProxies []netip.Prefix
+	BlockPrivate   bool
+	Mask           detector.Mask
+	Guards         Guards
+
+	// StateFile is the database; Socket the control socket.
+	StateFile string
+	Socket    string
+	// Group owns the socket: its members may look and change.
+	Group string
+	// Memory is the bound for the whole process in bytes.
+	Memory int64
+	// HistoryKeep is how long history is kept.
+	HistoryKeep time.Duration
+	LogLevel    string
+	LogFormat   string
+}
+
+// Source is one [[source]].
+type Source struct {
+	Name string
+	// Type is file, journal or stdin.
+	Type string
+	// Paths are files or globs.
+	Paths []string
+	// Units and Matches select journald's records.
+	Units, Matches []string
+	Format         string
+	// Kind overrides what kind of source the format is; KindUnknown leaves it.
+	Kind           detector.Kind
+	From           string
+	TrustForwarded bool
+	Poll           bool
+	// Location is the zone of times that name none.
+	Location *time.Location
+}
+
+// Guards are the configured safety rules.
+type Guards struct {
+	StormLimit  int
+	StormWindow time.Duration
+	ProxyShare  float64
+}
+
+// Actions are the configured actions.
+type Actions struct {
+	Blocklists []Blocklist
+	Log        bool
+	Execs      []Exec
+	Webhooks   []Webhook
+}
+
+// Blocklist is one [[actions.blocklist]].
+type Blocklist struct {
+	Path, Format, Set string
+	Mode              fs.FileMode
+}
+
+// Exec is one [[actions.exec]].
+type Exec struct {
+	Name    string
+	Command []string
+	Timeout time.Duration
+	Holds   bool
+	DryRun  bool
+}
+
+// Webhook is one [[actions.webhook]].
+type Webhook struct {
+	Name, URL, Secret string
+	Headers           map[string]string
+	Timeout           time.Duration
+}
+
+// BlocklistFormats are the formats of a blocklist file.
+var BlocklistFormats = []string{"plain", "nginx-deny", "nginx-geo", "haproxy", "ipset", "jsonl"}
+
+// Default returns the configuration that an empty file gives.
+func Default() Config {
+	return Config{
+		Mask:        detector.DefaultMask,
+		Guards:      Guards{StormLimit: detector.DefaultGuards.StormLimit, StormWindow: detector.DefaultGuards.StormWindow, ProxyShare: detector.DefaultGuards.ProxyShare},
+		StateFile:   "/var/lib/regwarden/state.db",
+		Socket:      "/run/regwarden/regwarden.sock",
+		Group:       "regwarden",
+		Memory:      256 << 20,
+		HistoryKeep: 90 * 24 * time.Hour,
+		LogLevel:    "info",
+		LogFormat:   "text",
+		Actions:     Actions{Log: true},
+	}
+}
+
+// Never returns the prefixes that this configuration protects, with the reason.
+func (c *Config) Never() []detector.Never {
+	var out []detector.Never
+	for _, p := range c.IgnoreIP {
+		out = append(out, detector.Never{Prefix: p, Why: "in ignoreip"})
+	}
+	for _, p := range c.TrustedProxies {
+		out = append(out, detector.Never{Prefix: p, Why: "in trusted_proxies"})
+	}
+	return out
+}

@@ -1,0 +1,316 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"regwarden/detector"
+	"regwarden/internal/strict"
+)
+
+// Load reads a configuration file. The error is strict.Problems, or says why the file cannot be read.
+func Load(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("config %s: %w", path, err)
+	}
+	return Parse(path, data)
+}
+
+// parser turns the decoded file into a Config and collects what is wrong with it.
+type parser struct {
+	doc      *strict.Document
+	problems strict.Problems
+	out      Config
+}
+
+// Parse reads a configuration; path is for messages.
+func Parse(path string, data []byte) (*Config, error) {
+	var f file
+	doc, err := strict.Decode(path, data, &f)
+	if err != nil {
+		return nil, err
+	}
+	p := &parser{doc: doc, out: Default()}
+	p.out.Path = path
+	p.top(&f)
+	p.guards(&f)
+	p.state(&f)
+	for i := range f.Source {
+		p.source(i, &f.Source[i])
+	}
+	if len(f.Source) == 0 {
+		p.fail("there is no [[source]], so nothing would be read", `add [[source]] and below it path = "/var/log/gitlab/nginx/gitlab_registry_access.log"`, "source")
+	}
+	p.actions(&f)
+	p.unique()
+	if len(p.problems) > 0 {
+		return nil, p.problems
+	}
+	return &p.out, nil
+}
+
+func (p *parser) fail(text, hint string, key ...string) {
+	p.problems = append(p.problems, p.doc.Problem(text, hint, key...)...)
+}
+
+// failAt is fail for the n-th table of an array.
+func (p *parser) failAt(n int, text, hint string, key ...string) {
+	problem := p.doc.At(key...)
+	problem.Line, _ = p.doc.Nth(n, key...)
+	problem.Text, problem.Hint = text, hint
+	p.problems = append(p.problems, problem)
+}
+
+func (p *parser) top(f *file) {
+	c := &p.out
+	if f.Rules != nil {
+		c.RulesDir = p.path(*f.Rules, "rules")
+	}
+	c.Disable, c.DryRun, c.BlockPrivate = f.Disable, f.DryRun, f.BlockPrivate
+	c.IgnoreIP = p.prefixes(f.IgnoreIP, "ignoreip")
+	c.TrustedProxies = p.prefixes(f.TrustedProxies, "trusted_proxies")
+	if n := f.IPv4Prefix; n != nil {
+		if c.Mask.V4 = *n; *n < 16 || *n > 32 {
+			p.fail(fmt.Sprintf("%d is out of range", *n), "16 to 32; 32 counts and blocks single addresses", "ipv4_prefix")
+		}
+	}
+	if n := f.IPv6Prefix; n != nil {
+		if c.Mask.V6 = *n; *n < 32 || *n > 64 {
+			p.fail(fmt.Sprintf("%d is out of range", *n), "32 to 64; 64 is what one customer has at least", "ipv6_prefix")
+		}
+	}
+}
+
+func (p *parser) guards(f *file) {
+	g := &p.out.Guards
+	if n := f.Guards.StormLimit; n != nil {
+		if g.StormLimit = *n; *n < 1 {
+			p.fail(fmt.Sprintf("%d is out of range", *n), "write at least 1; a large number switches the limit off", "guards", "storm_limit")
+		}
+	}
+	if f.Guards.StormWindow != nil {
+		g.StormWindow = p.duration(*f.Guards.StormWindow, "guards", "storm_window")
+	}
+	if n := f.Guards.ProxyShare; n != nil {
+		if g.ProxyShare = *n; *n <= 0 || *n > 1 {
+			p.fail(fmt.Sprintf("%v is out of range", *n), "more than 0 and at most 1, the share of all requests; 1 switches the guard off", "guards", "proxy_share")
+		}
+	}
+}
+
+// Bounds of the memory of the process.
+const (
+	leastMemory = 64 << 20
+	mostMemory  = 64 << 30
+)
+
+func (p *parser) state(f *file) {
+	c := &p.out
+	if f.State.Path != nil {
+		c.StateFile = p.path(*f.State.Path, "state", "path")
+	}
+	if f.State.HistoryKeep != nil {
+		c.HistoryKeep = p.duration(*f.State.HistoryKeep, "state", "history_keep")
+	}
+	if f.State.Memory != nil {
+		n, err := bytes(*f.State.Memory)
+		if c.Memory = n; err != nil || n < leastMemory || n > mostMemory {
+			p.fail(fmt.Sprintf("%q is no size from 64MiB to 64GiB", *f.State.Memory), `write it like "256MiB"`, "state", "memory")
+		}
+	}
+	if f.Control.Socket != nil {
+		c.Socket = p.path(*f.Control.Socket, "control", "socket")
+		if len(c.Socket) > 107 {
+			p.fail("the path is longer than the 107 bytes that a socket may have", "choose a shorter one", "control", "socket")
+		}
+	}
+	if f.Control.Group != nil {
+		c.Group = *f.Control.Group
+	}
+	if f.Log.Level != nil {
+		c.LogLevel = p.choice(*f.Log.Level, []string{"debug", "info", "warn", "error"}, "log", "level")
+	}
+	if f.Log.Format != nil {
+		c.LogFormat = p.choice(*f.Log.Format, []string{"text", "json"}, "log", "format")
+	}
+}
+
+func (p *parser) source(i int, f *fileSource) {
+	s := Source{Name: f.Name, Type: f.Type, Paths: f.Paths, Units: f.Units, Matches: f.Matches, Format: f.Format,
+		From: f.From, TrustForwarded: f.TrustForwarded, Poll: f.Poll}
+	if f.Path != "" {
+		s.Paths = append([]string{f.Path}, s.Paths...)
+	}
+	if s.Type == "" {
+		s.Type = "file"
+	}
+	if !slices.Contains([]string{"file", "journal", "stdin"}, s.Type) {
+		p.failAt(i, fmt.Sprintf("unknown type %q", s.Type), `known are "file", "journal" and "stdin"`, "source", "type")
+	}
+	if s.Type == "file" && len(s.Paths) == 0 {
+		p.failAt(i, "has no path", `write path = "/var/log/…" or paths = ["…", "…"]`, "source", "path")
+	}
+	for j, path := range s.Paths {
+		if s.Paths[j] = p.relative(path); badGlob(path) {
+			p.failAt(i, fmt.Sprintf("%q is no valid glob", path), "a [ needs its ]", "source", "paths")
+		}
+	}
+	switch {
+	case s.From == "":
+		s.From = "end"
+	case s.From != "end" && s.From != "start":
+		p.failAt(i, fmt.Sprintf("unknown place %q", s.From), `"end" leaves what was written before the first start, "start" reads it`, "source", "from")
+	}
+	if f.Kind != "" {
+		k, ok := detector.ParseKind(f.Kind)
+		if s.Kind = k; !ok {
+			p.failAt(i, fmt.Sprintf("unknown kind %q", f.Kind), "known are "+strings.Join(detector.KindNames(), ", "), "source", "kind")
+		}
+	}
+	if f.TimeZone != "" {
+		loc, err := time.LoadLocation(f.TimeZone)
+		if s.Location = loc; err != nil {
+			p.failAt(i, fmt.Sprintf("unknown time zone %q", f.TimeZone), `write it like "Europe/Berlin"`, "source", "timezone")
+		}
+	}
+	if s.Name == "" {
+		s.Name = sourceName(&s)
+	}
+	if s.TrustForwarded && len(p.out.TrustedProxies) == 0 {
+		p.failAt(i, "needs trusted_proxies", "without it any client could name any address as its own; list the proxies in front of the registry", "source", "trust_forwarded")
+	}
+	p.out.Sources = append(p.out.Sources, s)
+}
+
+// sourceName names a source that has no name after its first file.
+func sourceName(s *Source) string {
+	switch {
+	case len(s.Paths) > 0:
+		return filepath.Base(s.Paths[0])
+	case len(s.Units) > 0:
+		return s.Units[0]
+	}
+	return s.Type
+}
+
+func badGlob(path string) bool {
+	_, err := filepath.Match(path, "")
+	return err != nil
+}
+
+func (p *parser) actions(f *file) {
+	a := &p.out.Actions
+	if f.Actions.Log != nil {
+		a.Log = *f.Actions.Log
+	}
+	for i, b := range f.Actions.Blocklist {
+		out := Blocklist{Path: p.relative(b.Path), Format: b.Format, Set: b.Set}
+		if b.Path == "" {
+			p.failAt(i, "is missing", "say which file to write", "actions", "blocklist", "path")
+		}
+		if out.Format == "" {
+			out.Format = "plain"
+		}
+		if !slices.Contains(BlocklistFormats, out.Format) {
+			p.failAt(i, fmt.Sprintf("unknown format %q", out.Format), "known are "+strings.Join(BlocklistFormats, ", "), "actions", "blocklist", "format")
+		}
+		if b.Mode != "" {
+			m, err := strconv.ParseUint(b.Mode, 8, 12)
+			if out.Mode = fs.FileMode(m); err != nil || m == 0 || m > 0o777 {
+				p.failAt(i, fmt.Sprintf("%q is no file mode", b.Mode), `write it like "0644"`, "actions", "blocklist", "mode")
+			}
+		}
+		a.Blocklists = append(a.Blocklists, out)
+	}
+	for i, e := range f.Actions.Exec {
+		out := Exec{Name: e.Name, Command: e.Command, Holds: e.Holds == nil || *e.Holds, DryRun: e.DryRun}
+		if len(e.Command) == 0 || !filepath.IsAbs(e.Command[0]) {
+			p.failAt(i, "must be a list that begins with the program's full path", `as in command = ["/usr/local/bin/block", "{verb}", "{target}"]; it is run without a shell`, "actions", "exec", "command")
+		}
+		out.Timeout = p.optional(i, e.Timeout, 10*time.Second, "actions", "exec", "timeout")
+		a.Execs = append(a.Execs, out)
+	}
+	for i, w := range f.Actions.Webhook {
+		out := Webhook{Name: w.Name, URL: w.URL, Secret: w.Secret, Headers: w.Headers}
+		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {
+			p.failAt(i, fmt.Sprintf("%q is no http(s) address", w.URL), `as in url = "https://hooks.example.org/regwarden"`, "actions", "webhook", "url")
+		}
+		out.Timeout = p.optional(i, w.Timeout, 10*time.Second, "actions", "webhook", "timeout")
+		a.Webhooks = append(a.Webhooks, out)
+	}
+	p.nameActions()
+}
+
+// nameActions names the actions that have no name after their kind.
+func (p *parser) nameActions() {
+	for i := range p.out.Actions.Execs {
+		if e := &p.out.Actions.Execs[i]; e.Name == "" {
+			e.Name = numbered("exec", i)
+		}
+	}
+	for i := range p.out.Actions.Webhooks {
+		if w := &p.out.Actions.Webhooks[i]; w.Name == "" {
+			w.Name = numbered("webhook", i)
+		}
+	}
+}
+
+func numbered(kind string, i int) string {
+	if i == 0 {
+		return kind
+	}
+	return fmt.Sprintf("%s%d", kind, i+1)
+}
+
+// unique refuses two sources, actions or files of the same name.
+func (p *parser) unique() {
+	seen := map[string]bool{}
+	for i, s := range p.out.Sources {
+		if seen["s "+s.Name] {
+			p.failAt(i, fmt.Sprintf("there are two sources %q", s.Name), `give one another name = "…"`, "source", "name")
+		}
+		seen["s "+s.Name] = true
+	}
+	for _, name := range p.out.ActionNames() {
+		if seen["a "+name] {
+			p.fail(fmt.Sprintf("there are two actions %q", name), `give one another name = "…"`, "actions")
+		}
+		seen["a "+name] = true
+	}
+	for i, b := range p.out.Actions.Blocklists {
+		if seen["f "+b.Path] {
+			p.failAt(i, fmt.Sprintf("two blocklists write %s", b.Path), "one file a blocklist", "actions", "blocklist", "path")
+		}
+		seen["f "+b.Path] = true
+	}
+}
+
+// ActionNames returns the names by which rules may speak of the configured actions.
+func (c *Config) ActionNames() []string {
+	var names []string
+	if c.Actions.Log {
+		names = append(names, "log")
+	}
+	if len(c.Actions.Blocklists) > 0 {
+		names = append(names, "blocklist")
+	}
+	for _, e := range c.Actions.Execs {
+		names = append(names, e.Name)
+	}
+	for _, w := range c.Actions.Webhooks {
+		names = append(names, w.Name)
+	}
+	return names
+}

@@ -1,0 +1,95 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"regwarden/internal/strict"
+)
+
+func (p *parser) prefixes(texts []string, key string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, t := range texts {
+		prefix, err := ParsePrefix(t)
+		if err != nil {
+			p.fail(fmt.Sprintf("%q is no address and no network", t), `write "192.0.2.7" or "192.0.2.0/24"; names are not looked up`, key)
+			continue
+		}
+		out = append(out, prefix)
+	}
+	return out
+}
+
+// ParsePrefix reads an address or a network; an IPv4-mapped address is the IPv4 one.
+func ParsePrefix(text string) (netip.Prefix, error) {
+	text = strings.TrimSpace(text)
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err == nil && prefix.Addr().Is4In6() {
+		prefix, err = prefix.Addr().Unmap().Prefix(max(prefix.Bits()-96, 0))
+	}
+	return prefix.Masked(), err
+}
+
+func (p *parser) duration(text string, key ...string) time.Duration {
+	d, err := strict.Duration(text)
+	if err != nil || d <= 0 {
+		p.fail(fmt.Sprintf("%q is no duration", text), strict.DurationHint, key...)
+	}
+	return d
+}
+
+// optional is a duration in the n-th table of an array, which may be absent.
+func (p *parser) optional(n int, text string, otherwise time.Duration, key ...string) time.Duration {
+	if text == "" {
+		return otherwise
+	}
+	d, err := strict.Duration(text)
+	if err != nil || d <= 0 {
+		p.failAt(n, fmt.Sprintf("%q is no duration", text), strict.DurationHint, key...)
+	}
+	return d
+}
+
+func (p *parser) choice(text string, known []string, key ...string) string {
+	if !slices.Contains(known, text) {
+		p.fail(fmt.Sprintf("unknown value %q", text), "known are "+strings.Join(known, ", "), key...)
+	}
+	return text
+}
+
+func (p *parser) path(text string, key ...string) string {
+	if text == "" {
+		p.fail("is empty", "write a path, or remove the key for the default", key...)
+	}
+	return p.relative(text)
+}
+
+// relative makes a path relative to the configuration file's directory absolute.
+func (p *parser) relative(path string) string {
+	if path == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(p.out.Path), path)
+}
+
+// bytes reads "256MiB", "1GiB" or a plain number.
+func bytes(text string) (int64, error) {
+	shift := 0
+	for unit, s := range map[string]int{"KiB": 10, "MiB": 20, "GiB": 30} {
+		if head, ok := strings.CutSuffix(text, unit); ok {
+			text, shift = strings.TrimSpace(head), s
+			break
+		}
+	}
+	n, err := strconv.ParseUint(text, 10, 40)
+	return int64(n) << shift, err
+}
