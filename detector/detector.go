@@ -130,8 +130,10 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	if d.counts.again(r, h, now) {
 		return
 	}
-	d.suspect(h)
 	c := d.counts.add(r, h, now)
+	if c.n >= min(suspectFrom, r.MaxRetry) {
+		d.suspect(h, now)
+	}
 	if wanted(r, c) {
 		d.evidence.add(h)
 	}
@@ -161,27 +163,20 @@ func wanted(r *Rule, c count) bool {
 	return c.full || c.n >= max(2, total-evidenceValues)
 }
 
-// suspect notes, for the storm guard, that a target which mostly fails runs into a rule again and again.
-func (d *Detector) suspect(h *Hit) {
+// suspect notes, for the storm guard, that a target which mostly fails runs into a rule again and again; once a generation.
+func (d *Detector) suspect(h *Hit, now uint32) {
 	s := d.storm(h.Rule.Name)
 	s.turn(d.tallies.generation)
 	key := siphash.Hash(h.salt, uint64(h.target), []byte("suspect")) | 1
-	now := d.counts.clock(h.time)
 	at := d.counts.at(key, 0, now)
 	rec := at.record()
-	if rec[1] != s.Gen {
-		rec[1], rec[2], rec[3] = s.Gen, 0, 0
-	}
 	rec[0] = header(kindPlain, 0, 0)
-	rec[2]++
-	at.touch(now, now+uint32(generation.Milliseconds()), 0)
-	if rec[2] < suspectFrom || rec[3] != 0 {
+	at.touch(now, now+uint32(generation.Milliseconds()), 1)
+	if rec[1] == s.Gen || h.Rule.crowd(d.tallies.of(h.target)) != "" {
 		return
 	}
-	if h.Rule.crowd(d.tallies.of(h.target)) == "" {
-		rec[3] = 1
-		s.Suspects++
-	}
+	rec[1] = s.Gen
+	s.Suspects++
 }
 
 func (d *Detector) storm(rule string) *storm {

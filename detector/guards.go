@@ -35,7 +35,7 @@ const (
 	proxyAgents = 5
 	// outageFrom suspects of one rule at once, if they are half of all active targets, are an outage.
 	outageFrom = 5
-	// suspectFrom hits of one rule in a generation make a target that mostly fails a suspect.
+	// suspectFrom hits on one key make a target that mostly fails a suspect.
 	suspectFrom = 3
 )
 

@@ -25,12 +25,9 @@ type tallies struct {
 	table      *table
 	generation uint32
 	total      float64 // all requests, forgotten at the same pace
-	active     int     // targets with at least activeFrom requests in this generation
+	active     int     // targets seen in this generation
 	wasActive  int     // and in the one before
 }
-
-// activeFrom is how many requests in a generation make a target active: one stray request says nothing about how it fares.
-const activeFrom = 3
 
 func newTallies(bytes int) *tallies { return &tallies{table: newTable(tallyWords, bytes)} }
 
@@ -63,7 +60,7 @@ func (s *tallies) add(g sighting) {
 	rec[[...]int{Success: tallySuccess, Failure: tallyFailure, Neutral: tallyNeutral}[g.outcome]]++
 	rec[tallyNow]++
 	rec[tallyAgents] |= 1 << g.agent
-	if rec[tallyNow] == activeFrom {
+	if rec[tallyNow] == 1 {
 		s.active++
 	}
 	s.total++
