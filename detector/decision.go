@@ -104,6 +104,14 @@ type Cause struct {
 	Actions      []string  `json:"actions,omitempty"`
 }
 
+// Closes is the scope that the cause really closes: a widened repository block closes the host.
+func (c *Cause) Closes() Scope {
+	if c.Widened {
+		return ScopeHost
+	}
+	return c.Scope
+}
+
 // Block is a target that is blocked, and why.
 type Block struct {
 	Target netip.Prefix `json:"target"`

@@ -91,7 +91,7 @@ func (b *Block) copy() Block {
 // covers says whether the cause already answers for what a decision is about.
 func (c *Cause) covers(rule, repository string, now time.Time) bool {
 	return c.Rule == rule && now.Before(c.Until) &&
-		(c.Scope == ScopeHost || c.Widened || repository == "" || slices.Contains(c.Repositories, repository))
+		(c.Closes() == ScopeHost || repository == "" || slices.Contains(c.Repositories, repository))
 }
 
 // Add puts a cause on a target. A cause with the same ID replaces the one there.

@@ -1,0 +1,211 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"regwarden/detector"
+)
+
+// BlocklistFile is one file that a Blocklist writes. Each file has one writer: where several hosts share a directory, each writes a file
+// of its own name and the readers take them together, which needs no lock.
+type BlocklistFile struct {
+	Path string
+	// Format is one of BlocklistFormats.
+	Format string
+	// Mode is the file's; zero keeps that of a file that is there, and makes a new one 0644.
+	Mode fs.FileMode
+}
+
+// BlocklistOptions say which files a Blocklist writes.
+type BlocklistOptions struct {
+	Name  string
+	Files []BlocklistFile
+	// SetName is the base name of the ipset format's sets, "regwarden" if empty: it becomes regwarden4 and regwarden6.
+	SetName string
+	// MinInterval is the least time between two rewrites, 1 s if zero. The first change after a quiet time is written at once.
+	MinInterval time.Duration
+	// Clock is time.Now if nil.
+	Clock func() time.Time
+}
+
+// Blocklist writes the blocked addresses to files that a web server, a load balancer or another tool reads.
+//
+// A reader sees the old file or the new one, never a part. A file whose content is right already is not touched.
+// It is not for concurrent use; its Runner calls it from one goroutine.
+type Blocklist struct {
+	options BlocklistOptions
+	outputs []output
+	blocks  map[netip.Prefix]detector.Block
+	written time.Time
+}
+
+// output is one file with what makes its content.
+type output struct {
+	renderer
+	file replacedFile
+	seal seal
+}
+
+// seal tells whether a file still is what was written last: for a format whose text depends on when it is written, the bytes do not.
+type seal struct {
+	identity [32]byte
+	state    fileState
+}
+
+// NewBlocklist returns the action. It touches no file before the first Apply or Sync.
+func NewBlocklist(options BlocklistOptions) (*Blocklist, error) {
+	if options.Name == "" {
+		options.Name = "blocklist"
+	}
+	if len(options.Files) == 0 {
+		return nil, fmt.Errorf("action %s: no file is named", options.Name)
+	}
+	if options.SetName == "" {
+		options.SetName = "regwarden"
+	}
+	options.MinInterval = positive(options.MinInterval, time.Second)
+	if options.Clock == nil {
+		options.Clock = time.Now
+	}
+	b := &Blocklist{options: options, blocks: make(map[netip.Prefix]detector.Block)}
+	for _, f := range options.Files {
+		if err := b.add(f); err != nil {
+			return nil, fmt.Errorf("action %s: %w", options.Name, err)
+		}
+	}
+	return b, nil
+}
+
+func (b *Blocklist) add(f BlocklistFile) error {
+	if f.Path == "" {
+		return errors.New("a file has no path")
+	}
+	path := filepath.Clean(f.Path)
+	for _, o := range b.outputs {
+		if o.file.path == path {
+			return fmt.Errorf("%s is named twice", path)
+		}
+	}
+	r, err := rendererOf(f.Format, b.options.SetName)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	b.outputs = append(b.outputs, output{renderer: r, file: replacedFile{path: path, mode: f.Mode}})
+	return nil
+}
+
+// Name is the configured name.
+func (b *Blocklist) Name() string { return b.options.Name }
+
+// Kind is "blocklist".
+func (b *Blocklist) Kind() string { return "blocklist" }
+
+// Holds is true for the host only: a list of addresses cannot say which repository.
+func (b *Blocklist) Holds(scope detector.Scope) bool { return scope == detector.ScopeHost }
+
+// Pace keeps rewrites apart.
+func (b *Blocklist) Pace() time.Duration {
+	if b.written.IsZero() {
+		return 0
+	}
+	since := b.options.Clock().Sub(b.written)
+	if since < 0 { // the clock was set back
+		return 0
+	}
+	return b.options.MinInterval - since
+}
+
+// Apply writes the files anew with the changes.
+func (b *Blocklist) Apply(ctx context.Context, changes []detector.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	hold(b.blocks, changes)
+	return b.write(ctx)
+}
+
+// Sync writes the files anew with these blocks.
+func (b *Blocklist) Sync(ctx context.Context, blocks []detector.Block) error {
+	clear(b.blocks)
+	for _, block := range blocks {
+		b.blocks[block.Target] = block
+	}
+	return b.write(ctx)
+}
+
+// write brings every file up to date; one that cannot be written does not hold up the others.
+func (b *Blocklist) write(ctx context.Context) error {
+	blocks, now := b.held(), b.options.Clock()
+	var errs []error
+	for i := range b.outputs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		written, err := b.outputs[i].update(blocks, now)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if written {
+			b.written = b.options.Clock()
+		}
+	}
+	if len(errs) > 0 {
+		return fmt.Errorf("%s", oneLine(errs))
+	}
+	return nil
+}
+
+// held is what the files list, sorted.
+func (b *Blocklist) held() []detector.Block {
+	return sorted(func(yield func(detector.Block) bool) {
+		for _, block := range b.blocks {
+			if slices.ContainsFunc(block.Causes, func(c detector.Cause) bool { return b.Holds(c.Closes()) }) && !yield(block) {
+				return
+			}
+		}
+	})
+}
+
+// update writes the file unless it is right already; it says whether it wrote.
+func (o *output) update(blocks []detector.Block, now time.Time) (bool, error) {
+	identity, content := o.content(blocks, now)
+	if o.file.unchanged(&o.seal, identity, content) {
+		return false, nil
+	}
+	state, err := o.file.replace(content)
+	if err != nil {
+		o.seal = seal{}
+		return false, err
+	}
+	o.seal = seal{identity: identity, state: state}
+	return true, nil
+}
+
+// hold brings a table of blocks up to date.
+func hold(blocks map[netip.Prefix]detector.Block, changes []detector.Change) {
+	for _, c := range changes {
+		switch {
+		case c.Verb == detector.ChangeDryRun || c.Verb == detector.ChangeSpared:
+		case len(c.Block.Causes) == 0:
+			delete(blocks, c.Block.Target)
+		default:
+			blocks[c.Block.Target] = c.Block
+		}
+	}
+}
+
+func sorted(blocks iter.Seq[detector.Block]) []detector.Block {
+	return slices.SortedFunc(blocks, func(a, b detector.Block) int { return a.Target.Compare(b.Target) })
+}
+
+// BlocklistFormats returns the names of the formats.
+func BlocklistFormats() []string { return slices.Sorted(maps.Keys(renderers)) }
