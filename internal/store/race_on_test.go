@@ -1,0 +1,6 @@
+//go:build race
+
+package store_test
+
+// raceDetector slows SQLite, which is Go here, some thirtyfold.
+const raceDetector = true
