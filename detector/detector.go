@@ -264,6 +264,9 @@ func (d *Detector) guard(r *Rule, h *Hit, dec *Decision, decided func(Decision))
 			return
 		}
 	}
+	if !g.Storm {
+		return
+	}
 	s := d.storm(r.Name)
 	if why := s.outage(d.tallies); why != "" {
 		dec.spare(GuardStorm, why)

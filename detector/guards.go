@@ -12,6 +12,8 @@ type Guards struct {
 	Never []Never
 	// BlockPrivate lets private ranges be blocked.
 	BlockPrivate bool
+	// Storm switches on the two guards against storms: the limit, and the one that sees an outage in how many clients fail at once.
+	Storm bool
 	// StormLimit targets blocked by one rule within StormWindow are a storm: something is wrong with the registry and not
 	// with its clients. On a busy registry the limit is a tenth of the active targets, if that is more.
 	StormLimit  int
@@ -21,7 +23,7 @@ type Guards struct {
 }
 
 // DefaultGuards are the guards of a host that configures none.
-var DefaultGuards = Guards{StormLimit: 30, StormWindow: 10 * time.Minute, ProxyShare: 0.5}
+var DefaultGuards = Guards{Storm: true, StormLimit: 30, StormWindow: 10 * time.Minute, ProxyShare: 0.5}
 
 // The names of the guards, as decisions carry them.
 const (

@@ -64,6 +64,7 @@ type Source struct {
 
 // Guards are the configured safety rules.
 type Guards struct {
+	Storm       bool
 	StormLimit  int
 	StormWindow time.Duration
 	ProxyShare  float64
@@ -106,7 +107,7 @@ var BlocklistFormats = []string{"plain", "nginx-deny", "nginx-geo", "haproxy", "
 func Default() Config {
 	return Config{
 		Mask:        detector.DefaultMask,
-		Guards:      Guards{StormLimit: detector.DefaultGuards.StormLimit, StormWindow: detector.DefaultGuards.StormWindow, ProxyShare: detector.DefaultGuards.ProxyShare},
+		Guards:      Guards{Storm: true, StormLimit: detector.DefaultGuards.StormLimit, StormWindow: detector.DefaultGuards.StormWindow, ProxyShare: detector.DefaultGuards.ProxyShare},
 		StateFile:   "/var/lib/regwarden/state.db",
 		Socket:      "/run/regwarden/regwarden.sock",
 		Group:       "regwarden",

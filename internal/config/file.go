@@ -15,6 +15,7 @@ type file struct {
 	Actions fileActions  `toml:"actions"`
 
 	Guards struct {
+		Storm       *bool    `toml:"storm"`
 		StormLimit  *int     `toml:"storm_limit"`
 		StormWindow *string  `toml:"storm_window"`
 		ProxyShare  *float64 `toml:"proxy_share"`

@@ -95,6 +95,9 @@ func (p *parser) top(f *file) {
 
 func (p *parser) guards(f *file) {
 	g := &p.out.Guards
+	if f.Guards.Storm != nil {
+		g.Storm = *f.Guards.Storm
+	}
 	if n := f.Guards.StormLimit; n != nil {
 		if g.StormLimit = *n; *n < 1 {
 			p.fail(fmt.Sprintf("%d is out of range", *n), "write at least 1; a large number switches the limit off", "guards", "storm_limit")

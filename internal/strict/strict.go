@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -83,15 +85,18 @@ func (d *Document) IsDefined(key ...string) bool { return d.meta.IsDefined(key..
 
 // decoded turns the decoder's error into a problem.
 func (d *Document) decoded(err error) Problem {
+	text := strings.TrimPrefix(firstLine(err.Error()), "toml: ")
+	p := Problem{File: d.File, Text: text}
 	var pe toml.ParseError
-	if !errors.As(err, &pe) {
-		return Problem{File: d.File, Text: err.Error()}
+	if errors.As(err, &pe) {
+		p.Line, p.Key = pe.Position.Line, pe.LastKey
+		if pe.Message != "" {
+			p.Text = firstLine(strings.TrimSpace(pe.Message))
+		}
+	} else if m := placed.FindStringSubmatch(text); m != nil {
+		p.Line, _ = strconv.Atoi(m[1])
+		p.Key, p.Text = m[2], m[3]
 	}
-	text := strings.TrimSpace(pe.Message)
-	if text == "" {
-		text = strings.TrimPrefix(err.Error(), "toml: ")
-	}
-	p := Problem{File: d.File, Line: pe.Position.Line, Key: pe.LastKey, Text: firstLine(text)}
 	switch {
 	case strings.Contains(text, "incompatible types"):
 		p.Hint = "write the value as the sort that the reference shows for this key"
@@ -103,6 +108,9 @@ func (d *Document) decoded(err error) Problem {
 	return p
 }
 
+// placed is how the decoder writes an error of a value's type, which has no type of its own.
+var placed = regexp.MustCompile(`^line (\d+) \(last key "([^"]*)"\): (.*)$`)
+
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return s
@@ -112,6 +120,13 @@ func firstLine(s string) string {
 func (d *Document) unknown(key toml.Key, t reflect.Type) Problem {
 	known := keysAt(t, key[:len(key)-1])
 	p := d.At(key...)
+	for n := range 1000 { // it may stand in any table of an array
+		line, exact := d.Nth(n, key...)
+		if exact {
+			p.Line = line
+			break
+		}
+	}
 	p.Text = "unknown key"
 	if near := Nearest(key[len(key)-1], known); near != "" {
 		p.Hint = fmt.Sprintf("did you mean %q?", near)

@@ -1,0 +1,115 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"regwarden/internal/config"
+)
+
+// TestTheReferenceParsesAndTellsTheDefaults: every value in it that is said to be a default is the one that an absent key gives.
+func TestTheReferenceParsesAndTellsTheDefaults(t *testing.T) {
+	got, err := config.Parse("/etc/regwarden/reference.toml", config.Reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Default()
+	want.Path, want.RulesDir = got.Path, "/etc/regwarden/rules.d"
+	want.Sources, want.Actions = got.Sources, got.Actions // examples
+	want.Disable, got.Disable = nil, nil
+	if !reflect.DeepEqual(&want, got) {
+		t.Errorf("want %+v\ngot  %+v", want, got)
+	}
+}
+
+// TestEveryKeyIsInTheReference reads the keys from the struct tags in the source.
+func TestEveryKeyIsInTheReference(t *testing.T) {
+	source, err := os.ReadFile("file.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tags := regexp.MustCompile(`toml:"(\w+)"`).FindAllSubmatch(source, -1)
+	if len(tags) < 40 {
+		t.Fatalf("only %d keys found", len(tags))
+	}
+	for _, tag := range tags {
+		if key := string(tag[1]); !regexp.MustCompile(`(?m)(^|[\[. ])`+key+`\b`).Match(config.Reference) {
+			t.Errorf("reference.toml does not name %s", key)
+		}
+	}
+}
+
+// TestAMinimalFile is what the README shows.
+func TestAMinimalFile(t *testing.T) {
+	c, err := config.Parse("/etc/regwarden/regwarden.toml", []byte("[[source]]\npath = \"a.log\"\n[[actions.blocklist]]\npath = \"list\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Sources[0].Paths[0] != "/etc/regwarden/a.log" || c.Sources[0].Name != "a.log" || c.Actions.Blocklists[0].Path != "/etc/regwarden/list" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+// TestMistakes: each sort of mistake gets one line with file, line, key and what to do.
+func TestMistakes(t *testing.T) {
+	const good = "[[source]]\npath = \"a.log\"\n"
+	for name, c := range map[string]struct{ text, want string }{
+		"unknown key":            {"dryrun = true\n" + good, `f.toml:1: dryrun: unknown key; did you mean "dry_run"?`},
+		"unknown table":          {good + "[guard]\nstorm_limit = 3\n", `f.toml:3: guard: unknown key; did you mean "guards"?`},
+		"unknown key in a table": {good + "[guards]\nstorm_limits = 3\n", `f.toml:4: guards.storm_limits: unknown key; did you mean "storm_limit"?`},
+		"unknown key in a list":  {"[[source]]\npath = \"a\"\n[[source]]\npath = \"b\"\nformt = \"auto\"\n", `f.toml:5: source.formt: unknown key; did you mean "format"?`},
+		"no TOML":                {"dry_run = yes\n" + good, `f.toml:1: dry_run: `},
+		"text for a number":      {"ipv4_prefix = \"32\"\n" + good, `f.toml:1: ipv4_prefix: incompatible types`},
+		"a key twice":            {"dry_run = true\ndry_run = true\n" + good, `f.toml:2: dry_run: `},
+		"no source":              {"dry_run = true\n", `f.toml: source: there is no [[source]]`},
+		"source without a path":  {"[[source]]\nname = \"x\"\n", `f.toml:1: source.path: has no path; write path = `},
+		"unknown type":           {"[[source]]\ntype = \"files\"\npath = \"a\"\n", `f.toml:2: source.type: unknown type "files"`},
+		"bad glob":               {"[[source]]\npaths = [\"a[b\"]\n", `f.toml:2: source.paths: "a[b" is no valid glob`},
+		"bad from":               {"[[source]]\npath = \"a\"\nfrom = \"begin\"\n", `f.toml:3: source.from: unknown place "begin"`},
+		"bad kind":               {"[[source]]\npath = \"a\"\nkind = \"nginx\"\n", `f.toml:3: source.kind: unknown kind "nginx"; known are `},
+		"bad zone":               {"[[source]]\npath = \"a\"\ntimezone = \"Mars\"\n", `f.toml:3: source.timezone: unknown time zone "Mars"`},
+		"trust without proxies":  {"[[source]]\npath = \"a\"\ntrust_forwarded = true\n", `f.toml:3: source.trust_forwarded: needs trusted_proxies`},
+		"two sources of a name":  {good + good, `there are two sources "a.log"; give one another name`},
+		"bad address":            {"ignoreip = [\"example.org\"]\n" + good, `f.toml:1: ignoreip: "example.org" is no address and no network`},
+		"bad network":            {"trusted_proxies = [\"192.0.2.0/33\"]\n" + good, `f.toml:1: trusted_proxies: "192.0.2.0/33" is no address`},
+		"prefix out of range":    {"ipv6_prefix = 128\n" + good, `f.toml:1: ipv6_prefix: 128 is out of range; 32 to 64`},
+		"bad duration":           {good + "[guards]\nstorm_window = \"5 minutes\"\n", `f.toml:4: guards.storm_window: "5 minutes" is no duration; write it like`},
+		"share out of range":     {good + "[guards]\nproxy_share = 50.0\n", `f.toml:4: guards.proxy_share: 50 is out of range`},
+		"limit out of range":     {good + "[guards]\nstorm_limit = 0\n", `f.toml:4: guards.storm_limit: 0 is out of range`},
+		"bad size":               {good + "[state]\nmemory = \"lots\"\n", `f.toml:4: state.memory: "lots" is no size`},
+		"too little memory":      {good + "[state]\nmemory = \"1MiB\"\n", `f.toml:4: state.memory: "1MiB" is no size from 64MiB`},
+		"empty path":             {good + "[state]\npath = \"\"\n", `f.toml:4: state.path: is empty`},
+		"socket path too long":   {good + "[control]\nsocket = \"/" + strings.Repeat("x", 120) + "\"\n", `f.toml:4: control.socket: the path is longer`},
+		"bad level":              {good + "[log]\nlevel = \"trace\"\n", `f.toml:4: log.level: unknown value "trace"; known are debug`},
+		"blocklist without path": {good + "[[actions.blocklist]]\nformat = \"plain\"\n", `f.toml:3: actions.blocklist.path: is missing`},
+		"unknown format":         {good + "[[actions.blocklist]]\npath = \"l\"\nformat = \"apache\"\n", `f.toml:5: actions.blocklist.format: unknown format "apache"; known are plain`},
+		"bad mode":               {good + "[[actions.blocklist]]\npath = \"l\"\nmode = \"rw\"\n", `f.toml:5: actions.blocklist.mode: "rw" is no file mode`},
+		"one list twice":         {good + "[[actions.blocklist]]\npath = \"l\"\n[[actions.blocklist]]\npath = \"l\"\n", `actions.blocklist.path: two blocklists write /c/l`},
+		"a shell command":        {good + "[[actions.exec]]\ncommand = [\"block {target}\"]\n", `f.toml:4: actions.exec.command: must be a list that begins with the program's full path`},
+		"bad time limit":         {good + "[[actions.exec]]\ncommand = [\"/bin/x\"]\ntimeout = \"soon\"\n", `f.toml:5: actions.exec.timeout: "soon" is no duration`},
+		"bad hook":               {good + "[[actions.webhook]]\nurl = \"hooks.example.org\"\n", `f.toml:4: actions.webhook.url: "hooks.example.org" is no http(s) address`},
+		"two actions of a name":  {good + "[[actions.exec]]\nname = \"log\"\ncommand = [\"/bin/x\"]\n", `there are two actions "log"`},
+	} {
+		_, err := config.Parse("/c/f.toml", []byte(c.text))
+		if err == nil {
+			t.Errorf("%s: no error", name)
+			continue
+		}
+		got := strings.ReplaceAll(err.Error(), "/c/f.toml", "f.toml")
+		if !strings.Contains(got, c.want) || strings.Contains(got, "\n") {
+			t.Errorf("%s:\nwant one line with %s\ngot  %s", name, c.want, got)
+		}
+	}
+}
+
+func TestAFileThatCannotBeRead(t *testing.T) {
+	for _, path := range []string{filepath.Join(t.TempDir(), "none.toml"), t.TempDir()} {
+		if _, err := config.Load(path); err == nil || !strings.HasPrefix(err.Error(), "config "+path+": ") {
+			t.Errorf("got %v", err)
+		}
+	}
+}

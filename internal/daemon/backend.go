@@ -1,0 +1,297 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"regwarden/detector"
+	"regwarden/internal/config"
+	"regwarden/internal/control"
+	"regwarden/internal/store"
+	"regwarden/internal/strict"
+)
+
+// Daemon answers on the control socket.
+var _ control.Backend = (*Daemon)(nil)
+
+// stopped is the answer while the daemon ends.
+var stopped = &control.Problem{Title: "the daemon is stopping", Status: http.StatusServiceUnavailable}
+
+func wrong(detail, hint string) *control.Problem {
+	return &control.Problem{Title: "wrong request", Status: http.StatusBadRequest, Detail: detail, Hint: hint}
+}
+
+// Status tells how everything fares.
+func (d *Daemon) Status(context.Context) (control.Status, error) {
+	var s control.Status
+	if !d.core.do(func(c *core) { s = c.status() }) {
+		return s, stopped
+	}
+	s.Version, s.Since = d.options.Version, d.since
+	return s, nil
+}
+
+func (c *core) status() control.Status {
+	s := control.Status{Config: c.plan.config.Path, DryRun: c.plan.config.DryRun, Blocks: c.ledger.Len(), Counts: c.detector.Stats(),
+		ReloadError: c.reloadError, SetAside: c.store.SetAside(), Rules: []control.RuleStatus{}, Sources: []control.SourceStatus{}, Actions: []control.ActionStatus{}}
+	for _, r := range c.plan.set.Rules {
+		s.Rules = append(s.Rules, control.RuleStatus{Name: r.Name, Origin: r.Origin, DryRun: r.DryRun, Hits: s.Counts.RuleHits[r.Name]})
+	}
+	for p, n := range c.counts {
+		s.Sources = append(s.Sources, control.SourceStatus{Source: p.Source, Path: p.Path, Dialect: c.seen[p].dialect, Lines: n.Lines,
+			Events: n.Events, Unparsed: n.Unparsed, Cut: n.Cut, Bytes: n.Bytes, LastLine: c.seen[p].at, Error: c.ended[p.Source]})
+	}
+	for _, src := range c.plan.config.Sources {
+		if !slices.ContainsFunc(s.Sources, func(x control.SourceStatus) bool { return x.Source == src.Name }) {
+			s.Sources = append(s.Sources, control.SourceStatus{Source: src.Name, Path: strings.Join(src.Paths, " "), Error: c.ended[src.Name]})
+		}
+	}
+	slices.SortFunc(s.Sources, func(a, b control.SourceStatus) int {
+		return cmp.Or(strings.Compare(a.Source, b.Source), strings.Compare(a.Path, b.Path))
+	})
+	for _, r := range c.runners {
+		a := r.Status()
+		s.Actions = append(s.Actions, control.ActionStatus{Name: a.Name, Kind: a.Kind, Healthy: a.Healthy, Pending: a.Pending,
+			Applied: a.Applied, Failed: a.Failed, Dropped: a.Dropped, LastError: a.LastError, LastSuccess: a.LastSuccess})
+	}
+	s.Warnings = c.warnings()
+	return s
+}
+
+// warnings are the faults that need a hand.
+func (c *core) warnings() []string {
+	var out []string
+	if c.saveError != "" {
+		out = append(out, "changes cannot be saved: "+c.saveError)
+	}
+	if aside := c.store.SetAside(); aside != "" {
+		out = append(out, "the database was damaged and is set aside as "+aside)
+	}
+	if !c.plan.config.DryRun && len(c.plan.config.Actions.Blocklists)+len(c.plan.config.Actions.Execs) == 0 {
+		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]]")
+	}
+	if c.detector.Stats().Evicted > 0 {
+		out = append(out, "counts were evicted before their time: a flood of addresses, or state.memory is small")
+	}
+	return out
+}
+
+// Blocks tells who is blocked.
+func (d *Daemon) Blocks(_ context.Context, f control.BlockFilter) ([]detector.Block, error) {
+	var blocks []detector.Block
+	if !d.core.do(func(c *core) { blocks = c.ledger.Blocks() }) {
+		return nil, stopped
+	}
+	return slices.DeleteFunc(blocks, func(b detector.Block) bool {
+		return f.Client.IsValid() && !b.Target.Overlaps(f.Client) ||
+			!slices.ContainsFunc(b.Causes, func(c detector.Cause) bool { return wanted(c, f) })
+	}), nil
+}
+
+func wanted(c detector.Cause, f control.BlockFilter) bool {
+	return (f.Rule == "" || c.Rule == f.Rule) && (f.Repository == "" || slices.Contains(c.Repositories, f.Repository)) &&
+		(f.Project == "" || slices.Contains(c.Projects, f.Project))
+}
+
+// History tells what happened. It asks the database without troubling the core.
+func (d *Daemon) History(ctx context.Context, f control.HistoryFilter) ([]control.HistoryEntry, error) {
+	entries, err := d.core.store.History(ctx, store.HistoryFilter{Target: f.Client, Rule: f.Rule, Repository: f.Repository, Project: f.Project,
+		Since: f.Since, Until: f.Until, Limit: f.Limit, BeforeID: f.BeforeID})
+	out := []control.HistoryEntry{}
+	for _, e := range entries {
+		out = append(out, control.HistoryEntry(e))
+	}
+	return out, err
+}
+
+// Block blocks a target by hand.
+func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer) (control.Changed, error) {
+	target, err := config.ParsePrefix(r.Target)
+	if err != nil {
+		return control.Changed{}, wrong(fmt.Sprintf("%q is no address and no network", r.Target), `write "203.0.113.7" or "203.0.113.0/24"`)
+	}
+	length, err := strict.Duration(r.For)
+	if err != nil || length <= 0 || length > 366*24*time.Hour {
+		return control.Changed{}, wrong(fmt.Sprintf("%q is no duration of at most a year", r.For), strict.DurationHint)
+	}
+	if strings.TrimSpace(r.Reason) == "" {
+		return control.Changed{}, wrong("there is no reason", "say why: the blocked client and your colleagues will read it")
+	}
+	if len(r.Reason) > 500 {
+		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
+	}
+	return d.change(func(c *core) ([]detector.Change, error) { return c.block(target, length, r.Reason, by(p)) })
+}
+
+// change runs f in the core and answers with what it changed.
+func (d *Daemon) change(f func(*core) ([]detector.Change, error)) (control.Changed, error) {
+	var changes []detector.Change
+	var err error
+	if !d.core.do(func(c *core) { changes, err = f(c) }) {
+		return control.Changed{}, stopped
+	}
+	return control.Changed{Changes: changes}, err
+}
+
+func (c *core) block(target netip.Prefix, length time.Duration, reason, by string) ([]detector.Change, error) {
+	if why := c.detector.NeverBlock(target); why != "" {
+		return nil, &control.Problem{Title: "never blocked", Status: http.StatusConflict, Detail: fmt.Sprintf("%v is never blocked: %s", target, why),
+			Hint: "regwarden allow list, ignoreip and trusted_proxies say who is protected"}
+	}
+	now := time.Now().UTC()
+	var id [6]byte
+	rand.Read(id[:])
+	change := c.ledger.Add(target, detector.Cause{ID: "m" + hex.EncodeToString(id[:]), Rule: "manual", By: by, Reason: reason,
+		Since: now, Until: now.Add(length)}, now)
+	c.settle([]detector.Change{change})
+	return []detector.Change{change}, nil
+}
+
+// Unblock lifts causes.
+func (d *Daemon) Unblock(_ context.Context, r control.UnblockRequest, p control.Peer) (control.Changed, error) {
+	if (r.Target == "") != r.All {
+		return control.Changed{}, wrong("name a target or say all, not both", `send {"target": "203.0.113.7"} or {"all": true}`)
+	}
+	return d.change(func(c *core) ([]detector.Change, error) { return c.unblock(r, by(p)) })
+}
+
+func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, error) {
+	byID := func(detector.Cause) bool { return true }
+	meant := func(detector.Block) bool { return true }
+	if !r.All {
+		if target, err := config.ParsePrefix(r.Target); err == nil {
+			meant = func(b detector.Block) bool { return covers(b.Target, target) }
+		} else {
+			byID = func(c detector.Cause) bool { return c.ID == r.Target }
+		}
+	}
+	changes := []detector.Change{}
+	for _, b := range c.ledger.Blocks() {
+		if meant(b) {
+			changes = append(changes, c.ledger.Lift(b.Target, func(c detector.Cause) bool {
+				return byID(c) && (r.Rule == "" || c.Rule == r.Rule)
+			}, by, r.Reason, time.Now().UTC())...)
+		}
+	}
+	if len(changes) == 0 && !r.All {
+		return nil, &control.Problem{Title: "not blocked", Status: http.StatusNotFound, Detail: r.Target + " is not blocked",
+			Hint: "regwarden blocks lists who is"}
+	}
+	c.settle(changes)
+	return changes, nil
+}
+
+// covers says whether a block is meant by a target that somebody names: the block covers the address, or lies in the network.
+func covers(block, named netip.Prefix) bool {
+	return named.IsSingleIP() && block.Contains(named.Addr()) || named.Bits() <= block.Bits() && named.Overlaps(block)
+}
+
+// AllowList tells whom people have put on the never-block list.
+func (d *Daemon) AllowList(context.Context) ([]control.AllowEntry, error) {
+	out := []control.AllowEntry{}
+	ok := d.core.do(func(c *core) {
+		for _, a := range c.allowed {
+			if a.Until.IsZero() || time.Now().Before(a.Until) {
+				out = append(out, control.AllowEntry{Target: a.Prefix.String(), Comment: a.Comment, By: a.By, Since: a.Since, Until: a.Until})
+			}
+		}
+	})
+	if !ok {
+		return nil, stopped
+	}
+	return out, nil
+}
+
+// Allow puts a prefix on the never-block list and lifts the blocks in it.
+func (d *Daemon) Allow(ctx context.Context, e control.AllowEntry, p control.Peer) (control.Changed, error) {
+	target, err := config.ParsePrefix(e.Target)
+	if err != nil {
+		return control.Changed{}, wrong(fmt.Sprintf("%q is no address and no network", e.Target), `write "203.0.113.7" or "203.0.113.0/24"`)
+	}
+	entry := store.AllowEntry{Prefix: target, Comment: e.Comment, By: by(p), Since: time.Now().UTC()}
+	if e.For != "" {
+		length, err := strict.Duration(e.For)
+		if err != nil || length <= 0 {
+			return control.Changed{}, wrong(fmt.Sprintf("%q is no duration", e.For), strict.DurationHint)
+		}
+		entry.Until = entry.Since.Add(length)
+	}
+	return d.change(func(c *core) ([]detector.Change, error) {
+		if err := c.store.AllowAdd(ctx, entry); err != nil {
+			return nil, err
+		}
+		c.allowed = append(slices.DeleteFunc(c.allowed, func(a store.AllowEntry) bool { return a.Prefix == target }), entry)
+		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
+		return append([]detector.Change{}, c.spareAllowed()...), nil
+	})
+}
+
+// Disallow takes a prefix off the never-block list.
+func (d *Daemon) Disallow(ctx context.Context, name string, _ control.Peer) error {
+	target, err := config.ParsePrefix(name)
+	if err != nil {
+		return wrong(fmt.Sprintf("%q is no address and no network", name), `write it as regwarden allow list shows it`)
+	}
+	_, err = d.change(func(c *core) ([]detector.Change, error) {
+		removed, err := c.store.AllowRemove(ctx, target)
+		if err == nil && !removed {
+			err = &control.Problem{Title: "not allowed", Status: http.StatusNotFound, Detail: target.String() + " is not on the list", Hint: "regwarden allow list shows it"}
+		}
+		if err == nil {
+			c.allowed = slices.DeleteFunc(c.allowed, func(a store.AllowEntry) bool { return a.Prefix == target })
+			c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
+		}
+		return nil, err
+	})
+	return err
+}
+
+// Reload reads configuration and rules again. It is all or nothing: with one mistake, everything goes on as it was.
+func (d *Daemon) Reload(_ context.Context, p control.Peer) (control.ReloadResult, error) {
+	result, err := d.reload()
+	if err == nil {
+		d.logger.Info("reloaded", "by", by(p), "rules", result.Rules, "changed", result.Changed, "takes_a_restart", result.Restart)
+	}
+	return result, err
+}
+
+func (d *Daemon) reload() (control.ReloadResult, error) {
+	if d.options.Load == nil {
+		return control.ReloadResult{}, wrong("this daemon was started without a configuration file", "start it with run --config FILE")
+	}
+	next, err := d.options.Load()
+	var p *plan
+	if err == nil {
+		p, err = makePlan(next, d.logger)
+	}
+	if err != nil {
+		d.core.do(func(c *core) { c.reloadError = err.Error() })
+		return control.ReloadResult{}, &control.Problem{Title: "the new configuration has mistakes", Status: http.StatusUnprocessableEntity,
+			Detail: err.Error(), Hint: "the old configuration goes on running; regwarden check tells when all is right"}
+	}
+	var result control.ReloadResult
+	if !d.core.do(func(c *core) { result = c.adopt(p) }) {
+		return result, stopped
+	}
+	return result, nil
+}
+
+// ruleNames returns the rules by name.
+func ruleNames(list []*detector.Rule) map[string]*detector.Rule {
+	out := map[string]*detector.Rule{}
+	for _, r := range list {
+		out[r.Name] = r
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

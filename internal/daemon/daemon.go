@@ -1,0 +1,122 @@
+// Package daemon wires the rooms and runs them: sources read and match lines, each in its own goroutine; one goroutine, the core, counts,
+// decides, keeps the ledger and the database; and each action has its own. Whoever wants something of the core sends it a message.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"regwarden/detector"
+	"regwarden/internal/config"
+	"regwarden/internal/control"
+	"regwarden/internal/store"
+)
+
+// Options are what a daemon needs besides its configuration.
+type Options struct {
+	Config  *config.Config
+	Version string
+	Logger  *slog.Logger
+	// Load reads the configuration again, for reload; nil means that there is nothing to read again.
+	Load func() (*config.Config, error)
+	// Ready is called once the daemon reads its sources and answers on its socket.
+	Ready func()
+	// Reloads asks for a reload each time it can be read; SIGHUP, for one.
+	Reloads <-chan struct{}
+}
+
+// Daemon is a running regwarden.
+type Daemon struct {
+	options Options
+	logger  *slog.Logger
+	core    *core
+	since   time.Time
+}
+
+// Run runs the daemon until ctx ends, and then saves what it knows. It returns an error only if it could not begin or keep its state.
+func Run(ctx context.Context, o Options) error {
+	d := &Daemon{options: o, logger: o.Logger, since: time.Now()}
+	plan, err := makePlan(o.Config, o.Logger)
+	if err != nil {
+		return err
+	}
+	st, err := store.Open(o.Config.StateFile, o.Logger)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if d.core, err = newCore(ctx, plan, st, o.Logger); err != nil {
+		return err
+	}
+	return d.run(ctx)
+}
+
+// run starts the goroutines and waits for them. They end in the order of the path: sources, core, actions.
+func (d *Daemon) run(ctx context.Context) error {
+	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	failed := make(chan error, 1)
+	var server sync.WaitGroup
+	server.Go(func() {
+		err := control.Serve(serving, control.ServerOptions{Path: d.options.Config.Socket, Group: d.options.Config.Group,
+			Backend: d, Logger: d.logger})
+		if err != nil && serving.Err() == nil {
+			failed <- fmt.Errorf("control socket: %w", err)
+		}
+	})
+	coreDone := make(chan error, 1)
+	go func() { coreDone <- d.core.run() }()
+	d.core.do(func(c *core) { c.start() })
+	d.logger.Info("regwarden runs", "version", d.options.Version, "config", d.options.Config.Path,
+		"rules", len(d.core.plan.set.Rules), "sources", len(d.options.Config.Sources), "dry_run", d.options.Config.DryRun)
+	if d.options.Ready != nil {
+		d.options.Ready()
+	}
+	err := d.wait(ctx, failed)
+	d.core.stop()
+	err = errors.Join(err, <-coreDone)
+	stopServing()
+	server.Wait()
+	d.logger.Info("regwarden has stopped")
+	return err
+}
+
+// wait answers reloads until the daemon shall stop.
+func (d *Daemon) wait(ctx context.Context, failed <-chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case <-d.core.broken:
+			return nil // the core's own error says why
+		case <-d.options.Reloads:
+			if _, err := d.Reload(ctx, control.Peer{Name: "signal", MayChange: true}); err != nil {
+				d.logger.Error("reload failed, the old configuration goes on running", "error", err.Error())
+			}
+		}
+	}
+}
+
+// by names a person in history: "uid 0 (root)".
+func by(p control.Peer) string {
+	if p.Name == "" {
+		return fmt.Sprintf("uid %d", p.UID)
+	}
+	return fmt.Sprintf("uid %d (%s)", p.UID, p.Name)
+}
+
+// detectorOptions turns the configuration into what the detector wants.
+func detectorOptions(c *config.Config, extra []detector.Never) detector.Options {
+	return detector.Options{
+		Guards: detector.Guards{Never: append(c.Never(), extra...), BlockPrivate: c.BlockPrivate, Storm: c.Guards.Storm, StormLimit: c.Guards.StormLimit,
+			StormWindow: c.Guards.StormWindow, ProxyShare: c.Guards.ProxyShare},
+		Mask:   c.Mask,
+		Memory: int(c.Memory * 3 / 8),
+	}
+}

@@ -1,0 +1,193 @@
+package daemon_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"regwarden/internal/control"
+)
+
+const simple = `
+rules = "rules.d"
+disable = ["missing-manifest", "repository-enumeration"]
+[guards]
+storm = false
+[[source]]
+name = "access"
+path = "access.log"
+from = "start"
+[[actions.blocklist]]
+path = "blocklist.txt"
+`
+
+func (h *host) append(name, text string) {
+	h.t.Helper()
+	f, err := os.OpenFile(h.path(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(text)
+		f.Close()
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *host) listed(client string) bool {
+	b, _ := os.ReadFile(h.path("blocklist.txt"))
+	return strings.Contains("\n"+string(b), "\n"+client+"\n")
+}
+
+// TestFromAGrowingLogToABlockAndBack is the main job, across a kill -9 and a restart.
+func TestFromAGrowingLogToABlockAndBack(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, map[string]string{"count": countRule(5)})
+	h.run()
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 4)+strings.Repeat(line("203.0.113.8"), 7))
+	h.until("the blocklist has the client", func() bool { return h.listed("203.0.113.8") })
+	h.kill(syscall.SIGKILL)
+	h.append("access.log", line("203.0.113.7"))
+	h.run()
+	h.until("the line written meanwhile was counted with those before", func() bool { return h.listed("203.0.113.7") })
+	if !h.listed("203.0.113.8") || h.blocked()["203.0.113.8"] != "count " {
+		t.Errorf("the block before the kill is gone: %v", h.blocked())
+	}
+	if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.8", Reason: "pushed"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the lifted block is off the list", func() bool { return !h.listed("203.0.113.8") })
+	h.kill(syscall.SIGTERM)
+	h.run()
+	if got := h.blocked(); len(got) != 1 || got["203.0.113.7"] == "" {
+		t.Errorf("want the unblocked one free after a restart, got %v", got)
+	}
+	entries, err := h.client.History(t.Context(), control.HistoryFilter{})
+	if err != nil || len(entries) != 3 || entries[0].Verb != "unblock" || entries[0].Note != "pushed" {
+		t.Errorf("history: %+v, %v", entries, err)
+	}
+}
+
+// TestABlockLiftedByHandIsNotMadeAgainFromLinesReadAgain: the daemon is killed before it saved its position.
+func TestABlockLiftedByHandIsNotMadeAgainFromLinesReadAgain(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, map[string]string{"count": countRule(5)})
+	h.run()
+	for round := range 8 {
+		client := fmt.Sprintf("203.0.113.%d", round+1)
+		h.append("access.log", strings.Repeat(line(client), 5))
+		h.until("it is blocked", func() bool { return h.blocked()[client] != "" })
+		if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: client}); err != nil {
+			t.Fatal(err)
+		}
+		h.kill(syscall.SIGKILL)
+		h.run()
+		h.until("all lines are counted", func() bool { return h.lines() == uint64(5*(round+1)) })
+		if got := h.blocked(); len(got) > 0 {
+			t.Fatalf("blocked again: %v", got)
+		}
+	}
+}
+
+// TestBlocksEndByThemselves in file, socket and database.
+func TestBlocksEndByThemselves(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1s", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("it is listed", func() bool { return h.listed("203.0.113.9") })
+	begun := time.Now()
+	h.until("it is free", func() bool { return !h.listed("203.0.113.9") && len(h.blocked()) == 0 })
+	if d := time.Since(begun); d > 3*time.Second {
+		t.Errorf("a block of one second ended %v after it was listed", d)
+	}
+}
+
+// TestProtectedTargetsAreRefusedByAnyWay and lifted when they become protected.
+func TestProtectedTargetsAreRefusedByAnyWay(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "ignoreip = [\"198.51.100.0/24\"]\ntrusted_proxies = [\"203.0.113.1\"]\n"+simple, map[string]string{"count": countRule(5)})
+	h.run()
+	for _, target := range []string{"127.0.0.1", "0.0.0.0/0", "::/0", "198.51.100.9", "203.0.113.0/24", "10.0.0.1", "fe80::1", "nonsense"} {
+		if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"}); err == nil {
+			t.Errorf("%s was blocked by hand", target)
+		}
+	}
+	h.append("access.log", strings.Repeat(line("198.51.100.9"), 9)+strings.Repeat(line("203.0.113.1"), 9)+strings.Repeat(line("127.0.0.1"), 9)+strings.Repeat(line("203.0.113.7"), 9))
+	h.until("the one that may be blocked is", func() bool { return h.listed("203.0.113.7") })
+	if got := h.blocked(); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+	changed, err := h.client.Allow(t.Context(), control.AllowEntry{Target: "203.0.113.7", Comment: "our monitor"})
+	if err != nil || len(changed.Changes) != 1 {
+		t.Fatalf("allow: %+v, %v", changed, err)
+	}
+	h.until("allowing lifts the block", func() bool { return !h.listed("203.0.113.7") })
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 9))
+	h.kill(syscall.SIGTERM)
+	h.run()
+	h.until("all is read", func() bool { return h.lines() == 45 })
+	if got := h.blocked(); len(got) != 0 {
+		t.Errorf("an allowed target is blocked: %v", got)
+	}
+}
+
+// TestReloadIsAllOrNothing keeps the old configuration with one mistake, and takes a good one over without losing counts.
+func TestReloadIsAllOrNothing(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, map[string]string{"count": countRule(5)})
+	h.run()
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 4))
+	h.until("four are counted", func() bool { return h.lines() == 4 })
+	h.write("rules.d/other.toml", "summary = \"x\"\nmaxretri = 3\n")
+	_, err := h.client.Reload(t.Context())
+	if err == nil || !strings.Contains(err.Error(), `other.toml:2: maxretri: unknown key; did you mean "maxretry"?`) {
+		t.Fatalf("reload with a mistake: %v", err)
+	}
+	if s, _ := h.client.Status(t.Context()); s.ReloadError == "" {
+		t.Error("status does not say that the reload failed")
+	}
+	h.write("rules.d/other.toml", countRule(100))
+	h.cmd.Process.Signal(syscall.SIGHUP)
+	h.until("the new rule is there", func() bool {
+		s, _ := h.client.Status(t.Context())
+		for _, r := range s.Rules {
+			if r.Name == "other" && s.ReloadError == "" {
+				return true
+			}
+		}
+		return false
+	})
+	h.append("access.log", line("203.0.113.7"))
+	h.until("the fifth hit blocks, though four came before the reload", func() bool { return h.listed("203.0.113.7") })
+}
+
+// TestADamagedDatabaseIsSetAside and said; the daemon goes on.
+func TestADamagedDatabaseIsSetAside(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, map[string]string{"count": countRule(5)})
+	h.write("state/state.db", strings.Repeat("this is no database ", 1000))
+	h.run()
+	s, err := h.client.Status(t.Context())
+	if err != nil || s.SetAside == "" || len(s.Warnings) == 0 {
+		t.Fatalf("status: %+v, %v", s, err)
+	}
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
+	h.until("it works", func() bool { return h.listed("203.0.113.7") })
+}
+
+// TestASecondDaemonIsRefused with a clear message.
+func TestASecondDaemonIsRefused(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	other := *h
+	other.cmd = nil
+	if out := other.fails(); !strings.Contains(out, "another") {
+		t.Errorf("got %q", out)
+	}
+}

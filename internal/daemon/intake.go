@@ -1,0 +1,194 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"regwarden/detector"
+	"regwarden/internal/config"
+	"regwarden/sources"
+	"regwarden/sources/format"
+)
+
+// place is one path of one source.
+type place struct{ Source, Path string }
+
+// message is what a source's goroutine makes of a batch: the findings, and where the source stands after them.
+type message struct {
+	place    place
+	findings *detector.Findings
+	after    sources.Position
+	// pending is the half of a record that the reader holds after the batch; it is remembered with the position.
+	pending []byte
+	lines   lineCounts
+	dialect string
+}
+
+// lineCounts are what became of lines.
+type lineCounts struct {
+	Lines    uint64 `json:"lines"`
+	Events   uint64 `json:"events"`
+	Unparsed uint64 `json:"unparsed"`
+	Cut      uint64 `json:"cut"`
+	Bytes    uint64 `json:"bytes"`
+}
+
+func (a *lineCounts) add(b lineCounts) {
+	a.Lines, a.Events, a.Unparsed = a.Lines+b.Lines, a.Events+b.Events, a.Unparsed+b.Unparsed
+	a.Cut, a.Bytes = a.Cut+b.Cut, a.Bytes+b.Bytes
+}
+
+// intake runs the sources of one configuration.
+type intake struct {
+	logger  *slog.Logger
+	matcher *atomic.Pointer[detector.Matcher]
+	out     chan<- message
+	free    chan *detector.Findings
+	cancel  context.CancelFunc
+	done    sync.WaitGroup
+	// ended tells the core that a source has ended and why.
+	ended func(source string, err error)
+}
+
+// start runs every source from its remembered positions on. pending are what the readers held there.
+func (in *intake) start(list []config.Source, positions map[string]map[string]sources.Position, pending map[place][]byte) {
+	ctx, cancel := context.WithCancel(context.Background())
+	in.cancel = cancel
+	for _, s := range list {
+		src, err := openSource(s, in.logger)
+		if err != nil {
+			in.ended(s.Name, err)
+			continue
+		}
+		l := &listener{intake: in, ctx: ctx, config: s, pending: pending, readers: map[string]*format.Reader{}, logger: in.logger.With("source", s.Name)}
+		in.done.Go(func() {
+			err := src.Run(ctx, positions[s.Name], l.emit)
+			if ctx.Err() == nil {
+				in.ended(s.Name, err)
+			}
+		})
+	}
+}
+
+// stop ends the sources and waits until none emits any more. The core must go on receiving meanwhile.
+func (in *intake) stop() {
+	if in.cancel != nil {
+		in.cancel()
+		in.done.Wait()
+	}
+}
+
+func openSource(s config.Source, logger *slog.Logger) (sources.Source, error) {
+	switch s.Type {
+	case "stdin":
+		return sources.NewStdin(s.Name, stdin), nil
+	case "journal":
+		return sources.NewJournal(sources.JournalOptions{Name: s.Name, Units: s.Units, Matches: s.Matches, Logger: logger})
+	}
+	return sources.NewFiles(sources.FilesOptions{Name: s.Name, Paths: s.Paths, From: s.From, Logger: logger, Poll: s.Poll})
+}
+
+// listener turns one source's batches into messages. emit is called by one goroutine a path.
+type listener struct {
+	intake *intake
+	ctx    context.Context
+	config config.Source
+	logger *slog.Logger
+
+	mu      sync.Mutex // guards what follows: the paths' readers, of which each is used by one goroutine
+	readers map[string]*format.Reader
+	pending map[place][]byte
+	cutSaid bool
+}
+
+// reader returns the path's reader, which holds halves of records between batches.
+func (l *listener) reader(path string) (*format.Reader, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r := l.readers[path]; r != nil {
+		return r, nil
+	}
+	r, err := format.New(format.Options{Name: l.config.Format, Reference: time.Now(), Location: l.config.Location,
+		TrustForwarded: l.config.TrustForwarded, Kind: l.config.Kind})
+	if err != nil {
+		return nil, err
+	}
+	if p := l.pending[place{l.config.Name, path}]; len(p) > 0 {
+		r.SetPending(p)
+	}
+	l.readers[path] = r
+	return r, nil
+}
+
+func (l *listener) emit(b sources.Batch) error {
+	r, err := l.reader(b.Path)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	r.SetReference(now)
+	m := message{place: place{b.Source, b.Path}, after: b.After, findings: l.intake.findings()}
+	m.lines = match(b.Data, r, l.intake.matcher.Load(), now, m.findings)
+	m.lines.Cut = uint64(b.Cut)
+	m.pending = bytes.Clone(r.Pending())
+	m.dialect = r.Dialect()
+	if b.Cut > 0 {
+		l.sayCut(b)
+	}
+	select {
+	case l.intake.out <- m:
+		return nil
+	case <-l.ctx.Done():
+		// Nobody has counted the batch: the position stays before it, and it is read again at the next start.
+		return l.ctx.Err()
+	}
+}
+
+// match reads the lines and collects what the rules make of them.
+func match(data []byte, r *format.Reader, m *detector.Matcher, now time.Time, f *detector.Findings) lineCounts {
+	n := lineCounts{Bytes: uint64(len(data))}
+	var e detector.Event
+	owned := 0
+	for len(data) > 0 {
+		end := bytes.IndexByte(data, '\n')
+		line := data[:end]
+		data = data[end+1:]
+		n.Lines++
+		switch r.Read(line, &e) {
+		case format.Noise:
+			continue
+		case format.Parsed:
+			n.Events++
+		default:
+			n.Unparsed++
+		}
+		m.Match(line, &e, now.UnixMilli(), f)
+		owned = f.OwnFrom(owned)
+	}
+	return n
+}
+
+// sayCut says once a source that lines are cut; status counts them.
+func (l *listener) sayCut(b sources.Batch) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.cutSaid {
+		l.cutSaid = true
+		l.logger.Warn("lines longer than 64 KiB are cut; this is said once, status counts them", "path", b.Path)
+	}
+}
+
+// findings returns an empty one, used before if there is one.
+func (in *intake) findings() *detector.Findings {
+	select {
+	case f := <-in.free:
+		f.Reset()
+		return f
+	default:
+		return &detector.Findings{}
+	}
+}

@@ -1,0 +1,135 @@
+package daemon
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"regwarden/actions"
+	"regwarden/detector"
+	"regwarden/internal/config"
+	"regwarden/internal/strict"
+	"regwarden/rules"
+	"regwarden/sources/format"
+)
+
+// plan is a configuration of which everything that can be made without touching anything was made: what reload must get right before it
+// changes a thing.
+type plan struct {
+	config  *config.Config
+	set     *rules.Set
+	actions []actions.Action
+	// narrow says that some action can hold a repository block.
+	narrow bool
+}
+
+// makePlan checks the configuration and makes its rules and actions.
+func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
+	set, err := LoadRules(c)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{config: c, set: set}
+	if p.actions, err = makeActions(c, logger); err != nil {
+		return nil, err
+	}
+	for _, s := range c.Sources {
+		if _, err := format.New(format.Options{Name: s.Format}); err != nil {
+			return nil, strict.Problems{{File: c.Path, Key: "source.format", Text: err.Error()}}
+		}
+	}
+	for _, a := range p.actions {
+		p.narrow = p.narrow || a.Holds(detector.ScopeRepository)
+	}
+	return p, nil
+}
+
+// LoadRules loads the rules that the configuration puts in force.
+func LoadRules(c *config.Config) (*rules.Set, error) {
+	set, err := rules.Load(c.RulesDir)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range c.Disable {
+		i := slices.IndexFunc(set.Rules, func(r *detector.Rule) bool { return r.Name == name })
+		if i < 0 && !slices.Contains(set.Off, name) {
+			_, err := set.Only([]string{name})
+			return nil, strict.Problems{{File: c.Path, Key: "disable", Text: err.Error(), Hint: "remove the name, or correct it"}}
+		}
+		if i >= 0 {
+			set.Rules, set.Off = slices.Delete(set.Rules, i, i+1), append(set.Off, name)
+		}
+	}
+	names := c.ActionNames()
+	for i, r := range set.Rules {
+		for _, a := range r.Actions {
+			if !slices.Contains(names, a) {
+				return nil, strict.Problems{{File: r.Origin, Key: "actions", Text: fmt.Sprintf("no action %q is configured", a),
+					Hint: "configured are " + strings.Join(names, ", ")}}
+			}
+		}
+		if c.DryRun && !r.DryRun {
+			dry := *r
+			dry.DryRun = true
+			set.Rules[i] = &dry
+		}
+	}
+	return set, nil
+}
+
+// makeActions makes the configured actions; none touches anything yet.
+func makeActions(c *config.Config, logger *slog.Logger) ([]actions.Action, error) {
+	var out []actions.Action
+	if c.Actions.Log {
+		out = append(out, actions.NewLog("log", logger))
+	}
+	if len(c.Actions.Blocklists) > 0 {
+		o := actions.BlocklistOptions{Name: "blocklist"}
+		for _, b := range c.Actions.Blocklists {
+			o.Files = append(o.Files, actions.BlocklistFile{Path: b.Path, Format: b.Format, Mode: b.Mode})
+			if b.Set != "" {
+				o.SetName = b.Set
+			}
+		}
+		a, err := actions.NewBlocklist(o)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	for _, e := range c.Actions.Execs {
+		a, err := actions.NewExec(actions.ExecOptions{Name: e.Name, Command: e.Command, Timeout: e.Timeout, HoldsNothing: !e.Holds, DryRun: e.DryRun})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	for _, w := range c.Actions.Webhooks {
+		a, err := actions.NewWebhook(actions.WebhookOptions{Name: w.Name, URL: w.URL, Header: w.Headers, Timeout: w.Timeout, Secret: w.Secret})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, a)
+	}
+	return out, nil
+}
+
+// CheckRules runs the [[test]] lines of all rules, as `check` does.
+func CheckRules(set *rules.Set) (failed []string, tests int) {
+	for _, r := range set.Rules {
+		failed = append(failed, rules.Test(r, readLine)...)
+		tests += len(r.Tests)
+	}
+	return failed, tests
+}
+
+// readLine reads one line as a source with format = "auto" would.
+func readLine(line []byte) (*detector.Event, bool) {
+	e := &detector.Event{}
+	r, err := format.New(format.Options{})
+	if err != nil {
+		return e, false
+	}
+	return e, r.Read(line, e) == format.Parsed
+}

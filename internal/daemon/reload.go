@@ -1,0 +1,84 @@
+package daemon
+
+import (
+	"reflect"
+
+	"regwarden/detector"
+	"regwarden/internal/config"
+	"regwarden/internal/control"
+)
+
+// adopt makes a plan the one in force. Nothing in it can fail: whatever can was done when it was made. What takes a restart is kept as it is and told.
+func (c *core) adopt(p *plan) control.ReloadResult {
+	old := c.plan
+	result := control.ReloadResult{Rules: len(p.set.Rules), Changed: ruleChanges(old.set.Rules, p.set.Rules), Restart: restarts(old.config, p.config)}
+	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
+	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
+	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
+	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions)
+	if sourcesChanged {
+		c.stopIntake()
+		result.Changed = append(result.Changed, "sources")
+	}
+	c.plan, c.reloadError = p, ""
+	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed))
+	c.detector.SetRules(p.set.Rules, c.options(p))
+	if actionsChanged {
+		c.stopRunners()
+		c.startRunners(p.actions)
+		result.Changed = append(result.Changed, "actions")
+	}
+	if guardsChanged(old.config, p.config) {
+		result.Changed = append(result.Changed, "protected addresses or guards")
+	}
+	c.spareAllowed()
+	if sourcesChanged {
+		c.ended = map[string]string{}
+		c.startIntake()
+	}
+	if result.Changed == nil {
+		result.Changed = []string{}
+	}
+	return result
+}
+
+// ruleChanges tells which rules came, went or are different.
+func ruleChanges(old, now []*detector.Rule) []string {
+	var out []string
+	before, after := ruleNames(old), ruleNames(now)
+	for _, name := range sortedKeys(after) {
+		switch {
+		case before[name] == nil:
+			out = append(out, "rule "+name+" is new")
+		case !reflect.DeepEqual(before[name], after[name]):
+			out = append(out, "rule "+name+" is different")
+		}
+	}
+	for _, name := range sortedKeys(before) {
+		if after[name] == nil {
+			out = append(out, "rule "+name+" is gone")
+		}
+	}
+	return out
+}
+
+func guardsChanged(a, b *config.Config) bool {
+	return !reflect.DeepEqual([]any{a.Never(), a.Guards, a.BlockPrivate, a.DryRun}, []any{b.Never(), b.Guards, b.BlockPrivate, b.DryRun})
+}
+
+// restarts lists the keys that differ and are read only at the start.
+func restarts(a, b *config.Config) []string {
+	var out []string
+	for _, k := range []struct {
+		key  string
+		same bool
+	}{
+		{"state.path", a.StateFile == b.StateFile}, {"state.memory", a.Memory == b.Memory}, {"control.socket", a.Socket == b.Socket},
+		{"control.group", a.Group == b.Group}, {"ipv4_prefix, ipv6_prefix", a.Mask == b.Mask}, {"log", a.LogLevel == b.LogLevel && a.LogFormat == b.LogFormat},
+	} {
+		if !k.same {
+			out = append(out, k.key)
+		}
+	}
+	return out
+}
