@@ -10,6 +10,9 @@ import (
 // DurationHint says how a duration is written.
 const DurationHint = `write it like "90s", "15m", "1h30m" or "7d"`
 
+// mostDays keeps days and weeks far from what a time.Duration can hold, 292 years.
+const mostDays = 10_000
+
 // Duration reads "90s", "15m", "1h30m", "7d", "2w"; a bare number is seconds, as in fail2ban.
 func Duration(text string) (time.Duration, error) {
 	text = strings.TrimSpace(text)
@@ -26,7 +29,7 @@ func Duration(text string) (time.Duration, error) {
 			continue
 		}
 		n, err := strconv.ParseUint(strings.TrimSpace(head), 10, 16)
-		if err != nil {
+		if err != nil || n > mostDays {
 			return 0, fmt.Errorf("invalid duration %q", text)
 		}
 		total += time.Duration(n) * unit.is

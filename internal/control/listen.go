@@ -1,0 +1,225 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxConns is how many connections are served at once; others wait in the kernel's queue.
+const maxConns = 64
+
+// listener is the bound socket. It serves at most maxConns connections at once and takes the socket away when it ends.
+type listener struct {
+	*net.UnixListener
+	path  string
+	node  fs.FileInfo // the socket as it was made
+	lock  *os.File
+	slots chan struct{}
+	ended chan struct{}
+	end   sync.Once
+}
+
+// listen binds the socket. Of two daemons on one path the second gets an error; a socket that a dead daemon left is replaced.
+func listen(o ServerOptions) (*listener, error) {
+	if err := makeParent(o.Path); err != nil {
+		return nil, err
+	}
+	lock, err := takeLock(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	l, err := bind(o)
+	if err != nil {
+		dropLock(lock)
+		return nil, err
+	}
+	l.lock = lock
+	return l, nil
+}
+
+func makeParent(path string) error {
+	dir := filepath.Dir(path)
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the directory of the control socket: %w", err)
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // whatever the umask says: the group must get through
+		return fmt.Errorf("make the directory of the control socket: %w", err)
+	}
+	return nil
+}
+
+// takeLock holds path.lock for as long as the socket is ours. Looking whether a socket is dead and replacing it are two steps; without the
+// lock two daemons that start together could both take them. The kernel drops the lock of a daemon that dies.
+func takeLock(path string) (*os.File, error) {
+	name := path + ".lock"
+	for {
+		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock the control socket: %w", err)
+		}
+		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+			f.Close()
+			if errors.Is(err, unix.EWOULDBLOCK) {
+				return nil, fmt.Errorf("another regwarden answers on %s", path)
+			}
+			return nil, fmt.Errorf("lock %s: %w", name, err)
+		}
+		if isAt(f, name) {
+			return f, nil
+		}
+		f.Close() // the one who held it removed it in between: the lock is on a file that nobody else will find
+	}
+}
+
+// dropLock removes the file while the lock is still held, so that nobody finds it who could hold it too.
+func dropLock(f *os.File) {
+	os.Remove(f.Name())
+	f.Close()
+}
+
+// isAt says whether the open file is the one that has the name.
+func isAt(f *os.File, name string) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Lstat(name)
+	return err == nil && os.SameFile(open, there)
+}
+
+func bind(o ServerOptions) (*listener, error) {
+	if err := removeStale(o.Path); err != nil {
+		return nil, err
+	}
+	// The mode of a socket's descriptor becomes that of its node: nobody else gets in before owner and mode are as they should be.
+	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }), err)
+	}}
+	l, err := private.Listen(context.Background(), "unix", o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on the control socket: %w", err)
+	}
+	unixListener := l.(*net.UnixListener)
+	unixListener.SetUnlinkOnClose(false) // see remove
+	node, err := admit(o)
+	if err != nil {
+		l.Close()
+		os.Remove(o.Path)
+		return nil, err
+	}
+	return &listener{UnixListener: unixListener, path: o.Path, node: node,
+		slots: make(chan struct{}, maxConns), ended: make(chan struct{})}, nil
+}
+
+// removeStale takes away a socket on which nobody answers, and nothing else.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the control socket: %w", err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("control socket %s: something that is no socket is there", path)
+	}
+	c, err := net.DialTimeout("unix", path, time.Second)
+	switch {
+	case err == nil:
+		c.Close()
+		return fmt.Errorf("another regwarden answers on %s", path)
+	case errors.Is(err, syscall.EAGAIN): // its queue is full: it lives
+		return fmt.Errorf("another regwarden answers on %s", path)
+	case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("find out whether the control socket is in use: %w", err)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove the control socket of a daemon that is gone: %w", err)
+	}
+	return nil
+}
+
+// admit gives the socket its group and mode. Without the group it works all the same, for fewer people.
+func admit(o ServerOptions) (fs.FileInfo, error) {
+	if o.Group != "" {
+		if err := giveGroup(o.Path, o.Group); err != nil {
+			o.Logger.Warn("control socket does not belong to its group", "socket", o.Path, "group", o.Group, "error", err)
+		}
+	}
+	if err := os.Chmod(o.Path, o.Mode); err != nil {
+		return nil, fmt.Errorf("set the mode of the control socket: %w", err)
+	}
+	info, err := os.Lstat(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("look at the control socket: %w", err)
+	}
+	return info, nil
+}
+
+func giveGroup(path, group string) error {
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return err
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return err
+	}
+	return os.Lchown(path, -1, gid)
+}
+
+// Accept waits for a free slot, then for a connection.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.ended:
+		return nil, net.ErrClosed
+	}
+	c, err := l.AcceptUnix()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &slotConn{UnixConn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close ends accepting.
+func (l *listener) Close() error {
+	l.end.Do(func() { close(l.ended) })
+	return l.UnixListener.Close()
+}
+
+// remove takes the socket away if it still is the one that was made here, and drops the lock.
+func (l *listener) remove() {
+	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.node) {
+		os.Remove(l.path)
+	}
+	dropLock(l.lock)
+}
+
+// slotConn gives its slot back when it is closed.
+type slotConn struct {
+	*net.UnixConn
+	free func()
+}
+
+// Close closes the connection and gives its slot back.
+func (c *slotConn) Close() error {
+	defer c.free()
+	return c.UnixConn.Close()
+}

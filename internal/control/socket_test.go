@@ -1,0 +1,233 @@
+package control_test
+
+import (
+	"bytes"
+	"context"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"regwarden/internal/control"
+)
+
+func TestSocketHasItsModeAndGoesAway(t *testing.T) {
+	path := filepath.Join(socketDir(t), "new", "s.sock")
+	s := start(t, control.ServerOptions{Path: path, Backend: backend()})
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, got := fs.ModeSocket|0o660, info.Mode(); want != got {
+		t.Errorf("want mode %v, got %v", want, got)
+	}
+	if dir, err := os.Stat(filepath.Dir(path)); err != nil || dir.Mode().Perm() != 0o755 {
+		t.Errorf("want a directory of mode 0755, got %v, %v", dir.Mode(), err)
+	}
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 0 {
+		t.Errorf("want an empty directory, got %v, %v", left, err)
+	}
+}
+
+func TestSocketOfADeadDaemonIsReplaced(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s.sock")
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.SetUnlinkOnClose(false)
+	dead.Close()
+	if err := os.WriteFile(path+".lock", nil, 0o600); err != nil { // it left this too
+		t.Fatal(err)
+	}
+	s := start(t, control.ServerOptions{Path: path, Backend: backend()})
+	if _, err := control.NewClient(s.path).Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSecondDaemonIsTurnedAway(t *testing.T) {
+	s := start(t, control.ServerOptions{Backend: backend()})
+	err := control.Serve(t.Context(), control.ServerOptions{Path: s.path, Backend: backend()})
+	if err == nil || !strings.Contains(err.Error(), "another regwarden answers on "+s.path) {
+		t.Errorf("want another regwarden, got %v", err)
+	}
+	if _, err := control.NewClient(s.path).Status(t.Context()); err != nil {
+		t.Errorf("the first daemon no longer answers: %v", err)
+	}
+}
+
+// A program without our lock, such as an older version, is found by asking.
+func TestSocketThatSomebodyAnswersOnIsLeftAlone(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s.sock")
+	other, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	err = control.Serve(t.Context(), control.ServerOptions{Path: path, Backend: backend()})
+	if err == nil || !strings.Contains(err.Error(), "another regwarden answers on "+path) {
+		t.Errorf("want another regwarden, got %v", err)
+	}
+	if _, err := os.Stat(path + ".lock"); err == nil {
+		t.Error("want no lock left behind")
+	}
+}
+
+func TestFileThatIsNoSocketIsLeftAlone(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s.sock")
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := control.Serve(t.Context(), control.ServerOptions{Path: path, Backend: backend()})
+	if err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("want an error about what is there, got %v", err)
+	}
+	if text, _ := os.ReadFile(path); string(text) != "precious" {
+		t.Errorf("want the file as it was, got %q", text)
+	}
+}
+
+func TestOfDaemonsThatStartTogetherOneWins(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s.sock")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const daemons = 8
+	outcomes := make(chan bool, daemons)
+	var all sync.WaitGroup
+	for range daemons {
+		all.Go(func() {
+			err := control.Serve(ctx, control.ServerOptions{Path: path, Backend: backend(), Ready: func() { outcomes <- true }})
+			if err != nil {
+				outcomes <- false
+			}
+		})
+	}
+	won := 0
+	for range daemons {
+		select {
+		case ok := <-outcomes:
+			if ok {
+				won++
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("not all have won or lost after 10 s")
+		}
+	}
+	if won != 1 {
+		t.Errorf("want one daemon on the socket, got %d", won)
+	}
+	if _, err := control.NewClient(path).Status(t.Context()); err != nil {
+		t.Error(err)
+	}
+	cancel()
+	all.Wait()
+}
+
+func TestSocketOfASuccessorStays(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s.sock")
+	s := start(t, control.ServerOptions{Path: path, Backend: backend()})
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the other's socket was taken away: %v", err)
+	}
+}
+
+func TestMissingGroupIsAWarning(t *testing.T) {
+	var log bytes.Buffer
+	s := start(t, control.ServerOptions{Backend: backend(), Group: "no-such-group-here", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err := s.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "no-such-group-here") {
+		t.Errorf("want a warning that names the group, got %s", &log)
+	}
+}
+
+func TestMoreConnectionsThanServedWait(t *testing.T) {
+	s := start(t, control.ServerOptions{Backend: backend()})
+	var idle []net.Conn
+	for range 64 {
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		idle = append(idle, c)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := control.NewClient(s.path).Status(t.Context())
+		done <- err
+	}()
+	idle[0].Close() // whether or not the client has asked yet: it gets this slot, or waits for it
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("no answer 10 s after a connection ended")
+	}
+}
+
+func TestRequestUnderWayIsFinished(t *testing.T) {
+	slow := &slowBackend{Backend: backend(), entered: make(chan struct{}), leave: make(chan struct{})}
+	s := start(t, control.ServerOptions{Backend: slow})
+	got := make(chan error, 1)
+	go func() {
+		_, err := control.NewClient(s.path).Status(context.Background())
+		got <- err
+	}()
+	<-slow.entered
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.stop() }()
+	for { // the socket refuses newcomers once it shuts down
+		c, err := net.Dial("unix", s.path)
+		if err != nil {
+			break
+		}
+		c.Close()
+	}
+	close(slow.leave)
+	if err := <-got; err != nil {
+		t.Errorf("want the answer of a request under way, got %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+type slowBackend struct {
+	control.Backend
+	entered, leave chan struct{}
+}
+
+func (s *slowBackend) Status(ctx context.Context) (control.Status, error) {
+	close(s.entered)
+	select {
+	case <-s.leave:
+		return control.Status{}, nil
+	case <-ctx.Done():
+		return control.Status{}, ctx.Err()
+	}
+}
