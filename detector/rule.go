@@ -104,11 +104,3 @@ func (r *Rule) Validate() error {
 
 // step returns the answer to the n-th block, counted from 1.
 func (r *Rule) step(n int) Step { return r.Steps[min(n, len(r.Steps))-1] }
-
-// longest returns how long a count can matter: what a table keeps it for.
-func (r *Rule) longest() time.Duration {
-	if r.Windows > 1 {
-		return 2 * r.FindTime
-	}
-	return r.FindTime
-}

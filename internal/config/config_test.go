@@ -37,7 +37,7 @@ func TestEveryKeyIsInTheReference(t *testing.T) {
 		t.Fatalf("only %d keys found", len(tags))
 	}
 	for _, tag := range tags {
-		if key := string(tag[1]); !regexp.MustCompile(`(?m)(^|[\[. ])`+key+`\b`).Match(config.Reference) {
+		if key := string(tag[1]); !regexp.MustCompile(`(?m)(^|[\[. ])` + key + `\b`).Match(config.Reference) {
 			t.Errorf("reference.toml does not name %s", key)
 		}
 	}

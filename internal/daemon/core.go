@@ -216,6 +216,7 @@ func (c *core) finish() error {
 func (c *core) count(m message) {
 	var changes []detector.Change
 	c.detector.Count(m.findings, func(d detector.Decision) { changes = append(changes, c.decide(d)...) })
+	_, remembered := c.positions[m.place]
 	c.positions[m.place], c.pending[m.place] = m.after, m.pending
 	n := c.counts[m.place]
 	if n == nil {
@@ -226,6 +227,9 @@ func (c *core) count(m message) {
 	c.seen[m.place] = seen{dialect: m.dialect, at: time.Now()}
 	c.dirty = true
 	c.settle(changes)
+	if !remembered {
+		c.saveNow() // until then, a crash and a rotation together would leave nothing to find the old file by
+	}
 	if c.intake != nil {
 		select {
 		case c.intake.free <- m.findings:

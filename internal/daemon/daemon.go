@@ -111,6 +111,16 @@ func by(p control.Peer) string {
 	return fmt.Sprintf("uid %d (%s)", p.UID, p.Name)
 }
 
+// ReplayOptions are the detector's options for old logs: the configuration's, or the defaults. This host's own addresses are not
+// added, since the logs may be another's.
+func ReplayOptions(c *config.Config) detector.Options {
+	if c == nil {
+		d := config.Default()
+		c = &d
+	}
+	return detectorOptions(c, nil)
+}
+
 // detectorOptions turns the configuration into what the detector wants.
 func detectorOptions(c *config.Config, extra []detector.Never) detector.Options {
 	return detector.Options{

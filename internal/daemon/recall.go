@@ -114,9 +114,7 @@ func (c *core) restore(point store.Checkpoint) {
 func (c *core) tick(now time.Time) {
 	c.settle(c.ledger.Expire(now))
 	if c.dirty && now.Sub(c.lastSaved) >= c.saveEvery {
-		if err := c.checkpoint(now); err != nil {
-			c.warn("checkpoint", "positions and counts cannot be saved; that is tried again", "error", err.Error())
-		}
+		c.saveNow()
 	}
 	if c.due("hosts", hostsEvery, now) {
 		c.hosts = hostAddresses(c.logger)
@@ -127,6 +125,12 @@ func (c *core) tick(now time.Time) {
 		if err := c.store.Prune(context.Background(), c.plan.config.HistoryKeep, maxHistory); err != nil {
 			c.warn("prune", "old history cannot be removed", "error", err.Error())
 		}
+	}
+}
+
+func (c *core) saveNow() {
+	if err := c.checkpoint(time.Now()); err != nil {
+		c.warn("checkpoint", "positions and counts cannot be saved; that is tried again", "error", err.Error())
 	}
 }
 

@@ -1,0 +1,64 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"regwarden/internal/config"
+)
+
+// CheckHost looks whether this host has what the configuration names, and returns what to look after, one line each. Nothing of it keeps the daemon
+// from starting: it waits for files, and tries actions again.
+func CheckHost(c *config.Config) []string {
+	var out []string
+	for _, s := range c.Sources {
+		switch s.Type {
+		case "file":
+			for _, p := range s.Paths {
+				out = append(out, checkPath(s.Name, p)...)
+			}
+		case "journal":
+			if _, err := exec.LookPath("journalctl"); err != nil {
+				out = append(out, fmt.Sprintf("source %s: journalctl is not installed", s.Name))
+			}
+		}
+	}
+	for _, b := range c.Actions.Blocklists {
+		if info, err := os.Stat(filepath.Dir(b.Path)); err != nil || !info.IsDir() {
+			out = append(out, fmt.Sprintf("action blocklist: the directory of %s is not there; create it", b.Path))
+		}
+	}
+	for _, e := range c.Actions.Execs {
+		if _, err := exec.LookPath(e.Command[0]); err != nil {
+			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", e.Name, e.Command[0], errors.Unwrap(err)))
+		}
+	}
+	if len(c.Actions.Blocklists)+len(c.Actions.Execs) == 0 && !c.DryRun {
+		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]], or say dry_run = true")
+	}
+	return out
+}
+
+func checkPath(source, path string) []string {
+	matches, err := filepath.Glob(path)
+	if err != nil || len(matches) == 0 {
+		return []string{fmt.Sprintf("source %s: %s is not there yet; the daemon waits for it", source, path)}
+	}
+	var out []string
+	for _, m := range matches {
+		f, err := os.Open(m)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			out = append(out, fmt.Sprintf("source %s: %s may not be read by this user; run the check as the daemon's user, or give it the right", source, m))
+		case err != nil:
+			out = append(out, fmt.Sprintf("source %s: %v", source, err))
+		default:
+			f.Close()
+		}
+	}
+	return out
+}
