@@ -1,0 +1,31 @@
+# The verbs of this project; each is a line or a script that you could type yourself.
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build run test unit stress lint fuzz bench clean
+
+build:            ## the one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -o regwarden ./cmd/regwarden
+
+run: build        ## the main job with nothing set up: sample logs, blocks, an unblock
+	./regwarden demo
+
+test: lint        ## everything; as root it installs what the tests want and runs all of them
+	./testing/all
+
+unit:             ## what needs no root, in under two minutes
+	$(GO) test ./...
+
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+fuzz:             ## every fuzz target for a minute
+	./testing/fuzz 60s
+
+bench:            ## throughput beside grep and fail2ban; writes bench/RESULTS.md
+	./bench/run
+
+clean:
+	rm -rf regwarden bench/data bench/out
