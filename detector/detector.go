@@ -132,7 +132,7 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	}
 	c := d.counts.add(r, h, now)
 	if c.n >= min(suspectFrom, r.MaxRetry) {
-		d.suspect(h, now)
+		d.suspect(r, h, c, now, decided)
 	}
 	if wanted(r, c) {
 		d.evidence.add(h)
@@ -164,19 +164,43 @@ func wanted(r *Rule, c count) bool {
 }
 
 // suspect notes, for the storm guard, that a target which mostly fails runs into a rule again and again; once a generation.
-func (d *Detector) suspect(h *Hit, now uint32) {
-	s := d.storm(h.Rule.Name)
+func (d *Detector) suspect(r *Rule, h *Hit, c count, now uint32, decided func(Decision)) {
+	s := d.storm(r.Name)
 	s.turn(d.tallies.generation)
 	key := siphash.Hash(h.salt, uint64(h.target), []byte("suspect")) | 1
 	at := d.counts.at(key, 0, now)
 	rec := at.record()
 	rec[0] = header(kindPlain, 0, 0)
 	at.touch(now, now+uint32(generation.Milliseconds()), 1)
-	if rec[1] == s.Gen || h.Rule.crowd(d.tallies.of(h.target)) != "" {
+	if rec[1] == s.Gen || r.crowd(d.tallies.of(h.target)) != "" {
 		return
 	}
 	rec[1] = s.Gen
 	s.Suspects++
+	d.sayOutage(r, h, c, s, decided)
+}
+
+// sayOutage tells of an outage when it is first seen, before any client has come so far that it would be blocked; once as long as it lasts.
+func (d *Detector) sayOutage(r *Rule, h *Hit, c count, s *storm, decided func(Decision)) {
+	if !d.options.Guards.Storm {
+		return
+	}
+	why := s.outage(d.tallies)
+	if why == "" {
+		return
+	}
+	told := s.Told
+	s.Told = s.Gen
+	if told != 0 && s.Gen-told <= 1 {
+		return
+	}
+	at := time.UnixMilli(h.time).UTC()
+	dec := Decision{Time: at, Verb: VerbBlock, Target: d.options.Mask.prefix(h.target), Rule: r.Name, Count: c.n, Window: r.FindTime * time.Duration(r.Windows),
+		First: time.UnixMilli(d.counts.unix(c.first)).UTC(), Last: at, Samples: []string{cut(h.line, SampleLength)}}
+	dec.ID = d.id(&dec, h.key)
+	dec.Reason = reason(r, &dec, &evidence{}) + " so far"
+	dec.spare(GuardStorm, why+"; nobody is blocked by this rule while that is so")
+	decided(dec)
 }
 
 func (d *Detector) storm(rule string) *storm {

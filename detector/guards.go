@@ -49,6 +49,8 @@ type storm struct {
 	Gen      uint32
 	Suspects int
 	Was      int
+	// Told is the latest generation in which an outage was seen and told.
+	Told uint32
 }
 
 type stormBlock struct {

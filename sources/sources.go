@@ -17,13 +17,14 @@ type Batch struct {
 	Source string
 	// Path is the file as the operator would name it; "journal" or "stdin" for the others.
 	Path string
-	// Data is whole lines, each ended by one '\n'. It is valid until Emit returns.
+	// Data is whole lines, each ended by one '\n'. It is valid until Emit returns. It is empty once, when a file is begun at its end at the
+	// very first start: only the position is to be remembered then.
 	Data []byte
 	// Cut is how many lines in Data were longer than MaxLine and were cut.
 	Cut int
 	// After is where the source stands after Data.
 	After Position
-	// Rotated says that Data is the last of a file that was rotated away, read to its end (Path still names the followed path).
+	// Rotated says that Data was read from a file after it was rotated away (Path still names the followed path).
 	Rotated bool
 }
 

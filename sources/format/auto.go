@@ -44,7 +44,25 @@ func (r *Reader) pickRecord(e *detector.Event) Verdict {
 			return d.readRecord(r, e)
 		}
 	}
+	if r.record.isRemark() {
+		return Noise
+	}
 	return Unparsed
+}
+
+// isRemark says that a record of no known dialect holds a message and nothing that requests have: some other program's log in the same stream.
+// One that does look like a request stays unparsed, so that a log whose dialect is not known is seen.
+func (r *record) isRemark() bool {
+	if !r.has(keyMsg) && !r.has(keyMessage) {
+		return false
+	}
+	for _, k := range [...]key{keyStatus, keyStatusCode, keyMethod, keyRequestMethod, keyPath, keyFullPath, keyURI, keyRemoteIP, keyRemoteAddr, keyClientIP, keyIP,
+		keyHTTPMethod, keyHTTPURI, keyHTTPStatus} {
+		if r.has(k) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *Reader) pickText(line string, e *detector.Event) Verdict {

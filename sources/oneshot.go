@@ -1,0 +1,113 @@
+package sources
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// LineReader gives out the lines of one reader, one a call: the form that replay needs to merge several logs by time.
+type LineReader struct {
+	r     io.Reader
+	block block
+	lines []byte // whole lines that were not given out yet
+	cut   bool   // the first of them was cut
+	err   error  // what ended the reader
+}
+
+// NewLineReader returns a LineReader of r.
+func NewLineReader(r io.Reader) *LineReader { return &LineReader{r: r} }
+
+// Next returns the next line without its newline, and whether it was longer than MaxLine and cut there. The line is valid till the next
+// call. A last line that has no newline counts; after it err is io.EOF, or what ended the reader.
+func (l *LineReader) Next() (line []byte, cut bool, err error) {
+	for {
+		if i := bytes.IndexByte(l.lines, '\n'); i >= 0 {
+			line, cut = l.lines[:i], l.cut
+			l.lines, l.cut = l.lines[i+1:], false
+			return line, cut, nil
+		}
+		if l.err == nil {
+			l.read()
+			continue
+		}
+		last, cuts := l.block.rest()
+		if last == nil {
+			return nil, false, l.err
+		}
+		return last[:len(last)-1], cuts > 0, nil
+	}
+}
+
+func (l *LineReader) read() {
+	n, err := l.r.Read(l.block.room())
+	lines, cut := l.block.take(n)
+	l.lines, l.cut, l.err = lines, cut > 0, err
+}
+
+// ReadAll gives out all lines of r, and returns at its end. The path names the reader in batches and errors.
+func ReadAll(path string, r io.Reader, emit Emit) error {
+	var b block
+	var offset int64
+	give := func(lines []byte, cut int) error {
+		if len(lines) == 0 {
+			return nil
+		}
+		return emit(Batch{Source: path, Path: path, Data: lines, Cut: cut, After: Position{Path: path, Offset: offset - b.held()}})
+	}
+	for {
+		n, err := r.Read(b.room())
+		offset += int64(n)
+		if emitted := give(b.take(n)); emitted != nil {
+			return emitted
+		}
+		if err == nil {
+			continue
+		}
+		if emitted := give(b.rest()); emitted != nil {
+			return emitted
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+}
+
+// OpenFile opens a log to be read once: plain or gzip (told by its first bytes, not by its name), or standard input for "-".
+func OpenFile(path string) (io.ReadCloser, error) {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		if info, err := f.Stat(); err == nil && info.IsDir() {
+			f.Close()
+			return nil, fmt.Errorf("read %s: it is a directory", path)
+		}
+	}
+	buffered := bufio.NewReaderSize(f, readSize)
+	if magic, _ := buffered.Peek(len(gzipMagic)); !bytes.Equal(magic, gzipMagic) {
+		return opened{buffered, f}, nil
+	}
+	unzipped, err := gzip.NewReader(buffered)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return opened{unzipped, f}, nil
+}
+
+// gzipMagic begins every gzip file: the two magic bytes and "deflate", the only method there is.
+var gzipMagic = []byte{0x1f, 0x8b, 8}
+
+// opened reads from one thing and closes another.
+type opened struct {
+	io.Reader
+	io.Closer
+}
