@@ -96,6 +96,7 @@ func (f *follower) end() {
 
 // resume opens the file that the position was made in; without it the path is read from its beginning.
 func (f *follower) resume(p Position) {
+	f.real = p.Target
 	now, _ := statSibling(f.path)
 	f.use(search{position: p, families: f.families(), path: now.id}.locate())
 	if f.cur == nil {
@@ -243,7 +244,9 @@ func (f *follower) finishLine(o *openFile) error {
 
 // batch is always positioned in cur: what comes late from a finished file does not move the position back.
 func (f *follower) batch(lines []byte, cut int, rotated bool) Batch {
-	return Batch{Source: f.source, Path: f.path, Data: lines, Cut: cut, After: f.cur.position(f.path), Rotated: rotated}
+	after := f.cur.position(f.path)
+	after.Target = f.real
+	return Batch{Source: f.source, Path: f.path, Data: lines, Cut: cut, After: after, Rotated: rotated}
 }
 
 // truncated goes on where the content went: in the copy that copytruncate made of it, or at the beginning.

@@ -66,6 +66,20 @@ func rotatedFrom(base, name string) bool {
 	return false
 }
 
+// dated is a name with a date in it: what stands before, the date, and what stands behind.
+var dated = regexp.MustCompile(`^(.*?)(\d{4}-?\d\d-?\d\d[-.\d_:TZ+]*)(.*)$`)
+
+// linkedBefore is rotatedFrom for what a symlink points to: a link is switched from one dated name to the next, and what it pointed to in
+// between is like what it points to but for the date.
+func linkedBefore(base, name string) bool {
+	if rotatedFrom(base, name) {
+		return true
+	}
+	plain, _ := trimCompressed(name)
+	a, b := dated.FindStringSubmatch(base), dated.FindStringSubmatch(plain)
+	return a != nil && b != nil && base != name && a[1] == b[1] && a[3] == b[3]
+}
+
 // mayBe says whether a file of that name is worth a look when a remembered one is searched: its content will tell.
 func mayBe(base, name string) bool {
 	return name != base && strings.HasPrefix(name, base) || rotatedFrom(base, name)
@@ -169,8 +183,12 @@ func numberOf(path string) (int, bool) {
 // rotatedSiblings lists what rotation made of the paths, by name.
 func rotatedSiblings(paths []string) []sibling {
 	var found []sibling
-	for _, path := range paths {
-		found = append(found, siblingsOf(path, rotatedFrom)...)
+	for i, path := range paths {
+		fits := rotatedFrom
+		if i > 0 {
+			fits = linkedBefore
+		}
+		found = append(found, siblingsOf(path, fits)...)
 	}
 	slices.SortFunc(found, func(a, b sibling) int { return strings.Compare(a.path, b.path) })
 	return found

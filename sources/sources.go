@@ -30,7 +30,9 @@ type Batch struct {
 
 // Position says where in a source reading goes on.
 type Position struct {
-	Path   string `json:"path"`
+	Path string `json:"path"`
+	// Target is what Path pointed to, where it is a symlink: the file stays there when the link is switched.
+	Target string `json:"target,omitempty"`
 	Device uint64 `json:"device,omitempty"`
 	Inode  uint64 `json:"inode,omitempty"`
 	// Offset is the byte after the last whole line that was given out.

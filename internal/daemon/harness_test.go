@@ -131,7 +131,7 @@ func (h *host) until(what string, done func() bool) {
 	h.t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); !done(); {
 		if time.Now().After(deadline) {
-			h.t.Fatalf("waited in vain until %s\n%s", what, h.log.String())
+			h.t.Fatalf("waited in vain until %s; %d lines are counted", what, h.lines())
 		}
 		<-time.After(10 * time.Millisecond)
 	}
