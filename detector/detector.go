@@ -56,7 +56,7 @@ type Stats struct {
 func New(rules []*Rule, o Options, seed Seed, ledger *Ledger) *Detector {
 	d := &Detector{options: o, seed: seed, storms: map[string]*storm{}, ledger: ledger,
 		stats: Stats{RuleHits: map[string]uint64{}}}
-	d.tallies = newTallies(o.Memory / 4)
+	d.tallies = newTallies(seed, o.Memory/4)
 	d.counts = &counts{}
 	d.SetRules(rules, o)
 	return d

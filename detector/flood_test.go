@@ -75,3 +75,17 @@ func TestALineThatNoRuleWantsCostsNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations a line", n)
 	}
 }
+
+// TestTablesHoldWhatTheyHaveRoomFor: counts that fill nine tenths of the largest records' places lose none.
+func TestTablesHoldWhatTheyHaveRoomFor(t *testing.T) {
+	const clients, each = 1000, 600
+	b := newBench(t, detector.Options{Memory: 85 << 20, Guards: detector.Guards{StormLimit: 1, ProxyShare: 1}}, rule(func(r *detector.Rule) { r.MaxRetry = each; r.FindTime = 7 * 24 * time.Hour }))
+	for i := range clients * each {
+		e := event(begin.Add(time.Duration(i)*time.Millisecond), "203.0.113.7", 404)
+		e.Client = netip.AddrFrom4([4]byte{198, 18, byte(i % clients >> 8), byte(i % clients)})
+		b.feed(e)
+	}
+	if n := len(b.got); n != clients {
+		t.Errorf("%d of %d are found, %d evicted", n, clients, b.detector.Stats().Evicted)
+	}
+}

@@ -102,6 +102,7 @@ func (d *Detector) Restore(state []byte) error {
 		return errState
 	}
 	d.seed, d.counts.base, d.newest, d.stats = seed, head.Base, head.Newest, head.Stats
+	d.tallies.seed = seed
 	if d.stats.RuleHits == nil {
 		d.stats.RuleHits = map[string]uint64{}
 	}

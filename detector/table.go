@@ -2,7 +2,8 @@ package detector
 
 import "math/bits"
 
-// ways is how many records share a set: a key can stand in any of them, so a set overflows seldom and a look-up stays in few cache lines.
+// ways is how many records share a set. A key can stand in either of two sets, the emptier one when it comes, so that sets
+// overflow only when the table is nearly full, and a look-up stays in few cache lines.
 const ways = 8
 
 // table is a set-associative store of fixed size without pointers, so that its memory is known, the garbage collector
@@ -31,45 +32,59 @@ func newTable(stride, bytes int) *table {
 		ends: make([]uint32, n), lasts: make([]uint32, n), words: make([]uint32, n*stride)}
 }
 
-// first returns the first record of the set in which a key can stand.
-func (t *table) first(key uint64) int {
-	hi, _ := bits.Mul64(key, t.sets)
-	return int(hi) * ways
+// homes returns the first record of each of the two sets in which a key can stand. Keys are hashes already.
+func (t *table) homes(key uint64) [2]int {
+	a, _ := bits.Mul64(key, t.sets)
+	b, _ := bits.Mul64(key*0x9e3779b97f4a7c15, t.sets)
+	return [2]int{int(a) * ways, int(b) * ways}
 }
 
 // find returns the record of a key, or -1.
 func (t *table) find(key uint64) int {
-	first := t.first(key)
-	for i := first; i < first+ways; i++ {
-		if t.keys[i] == key {
-			return i
+	for _, home := range t.homes(key) {
+		for i, k := range t.keys[home : home+ways] {
+			if k == key {
+				return home + i
+			}
 		}
 	}
 	return -1
 }
 
-// insert gives a key an empty record, evicting one if it must: one that is of no more use, else the one
-// with the fewest hits, and of those the one used longest ago.
+// insert gives a key that has none an empty record, evicting one if it must: the one with the fewest hits, and of those the one used longest ago.
 func (t *table) insert(key uint64, now uint32) int {
-	first := t.first(key)
-	victim := first
-	for i := first; i < first+ways; i++ {
-		if t.keys[i] == 0 || t.ends[i] <= now {
-			victim = i
-			break
-		}
-		if t.counts[i] < t.counts[victim] || t.counts[i] == t.counts[victim] && t.lasts[i] < t.lasts[victim] {
-			victim = i
-		}
-	}
+	place := t.place(t.homes(key), now)
 	switch {
-	case t.keys[victim] == 0:
+	case t.keys[place] == 0:
 		t.live++
-	case t.ends[victim] > now:
+	case t.ends[place] > now:
 		t.evicted++
 	}
-	t.keys[victim], t.counts[victim], t.ends[victim], t.lasts[victim] = key, 0, 0, now
-	clear(t.record(victim))
+	t.keys[place], t.counts[place], t.ends[place], t.lasts[place] = key, 0, 0, now
+	clear(t.record(place))
+	return place
+}
+
+// place chooses where a new record goes: into the set with more room, or else over the record that is needed least.
+func (t *table) place(homes [2]int, now uint32) int {
+	victim, room, most := homes[0], -1, 0
+	for _, home := range homes {
+		free, at := 0, -1
+		for i := home; i < home+ways; i++ {
+			switch {
+			case t.keys[i] == 0 || t.ends[i] <= now:
+				free, at = free+1, i
+			case t.counts[i] < t.counts[victim] || t.counts[i] == t.counts[victim] && t.lasts[i] < t.lasts[victim]:
+				victim = i
+			}
+		}
+		if free > most {
+			most, room = free, at
+		}
+	}
+	if room >= 0 {
+		return room
+	}
 	return victim
 }
 

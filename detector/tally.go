@@ -1,8 +1,11 @@
 package detector
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"time"
+
+	"github.com/dchest/siphash"
 )
 
 // generation is the pace at which traffic is forgotten: every five minutes a quarter of what was counted goes, so that half of
@@ -22,6 +25,7 @@ const (
 
 // tallies know how every target's requests fare, whether a rule wants them or not: that is what tells a crowd or a proxy from an abuser.
 type tallies struct {
+	seed       Seed
 	table      *table
 	generation uint32
 	total      float64 // all requests, forgotten at the same pace
@@ -29,7 +33,16 @@ type tallies struct {
 	wasActive  int     // and in the one before
 }
 
-func newTallies(bytes int) *tallies { return &tallies{table: newTable(tallyWords, bytes)} }
+func newTallies(seed Seed, bytes int) *tallies {
+	return &tallies{seed: seed, table: newTable(tallyWords, bytes)}
+}
+
+// key is the target's key in the table, which nobody can choose.
+func (s *tallies) key(target targetKey) uint64 {
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(target))
+	return siphash.Hash(s.seed[0], s.seed[1], b[:]) | 1
+}
 
 func generationOf(ms int64) uint32 { return uint32(ms / generation.Milliseconds()) }
 
@@ -49,7 +62,7 @@ func (s *tallies) turn(gen uint32) {
 // add counts a sighting.
 func (s *tallies) add(g sighting) {
 	s.turn(generationOf(g.time))
-	key := uint64(g.target) * 0x9e3779b97f4a7c15 // targets of one network spread over all sets
+	key := s.key(g.target)
 	i := s.table.find(key)
 	if i < 0 {
 		i = s.table.insert(key, s.generation)
@@ -106,7 +119,7 @@ func (t traffic) ratio() float64 {
 
 // of returns how a target fares.
 func (s *tallies) of(target targetKey) traffic {
-	i := s.table.find(uint64(target) * 0x9e3779b97f4a7c15)
+	i := s.table.find(s.key(target))
 	if i < 0 {
 		return traffic{seen: s.total}
 	}
