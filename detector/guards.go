@@ -75,7 +75,9 @@ func (s *storm) turn(gen uint32) {
 // outage says whether so many targets run into the rule at once that the registry must be to blame.
 func (s *storm) outage(t *tallies) string {
 	s.turn(t.generation)
-	for _, gen := range [...]struct{ suspects, active int }{{s.Suspects, t.active}, {s.Was, t.wasActive}} {
+	// A generation that has just begun has seen few clients yet; half of those before are taken as there.
+	now := max(t.active, t.wasActive/2)
+	for _, gen := range [...]struct{ suspects, active int }{{s.Suspects, now}, {s.Was, t.wasActive}} {
 		if gen.suspects >= outageFrom && 2*gen.suspects >= gen.active {
 			return fmt.Sprintf("%d of %d active clients run into this rule at once: the registry seems to be at fault, not they", gen.suspects, max(gen.active, gen.suspects))
 		}
