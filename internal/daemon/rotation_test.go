@@ -14,7 +14,9 @@ import (
 
 // rotations are the ways in which a log is rotated, by somebody who loses no line himself.
 var rotations = map[string]func(h *host, n int) error{
-	"renamed": func(h *host, n int) error { return os.Rename(h.path("access.log"), h.path(fmt.Sprintf("access.log.%d", n))) },
+	"renamed": func(h *host, n int) error {
+		return os.Rename(h.path("access.log"), h.path(fmt.Sprintf("access.log.%d", n)))
+	},
 	"renamed and compressed": func(h *host, n int) error {
 		old := h.path(fmt.Sprintf("access.log.%d", n))
 		if err := os.Rename(h.path("access.log"), old); err != nil {
