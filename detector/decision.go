@@ -141,6 +141,8 @@ type Change struct {
 	Cause Cause `json:"cause"`
 	// By says who: "rule", "expiry", "storm guard", or the person's uid.
 	By string `json:"by"`
+	// Forgiven says that the block should not have been: Cause.Strike is what is left of the strikes without it.
+	Forgiven bool `json:"forgiven,omitempty"`
 	// Note is what the person who lifted it said, or why a guard held.
 	Note string `json:"note,omitempty"`
 }

@@ -29,6 +29,7 @@ type Detector struct {
 	options  Options
 	seed     Seed
 	rules    map[string]*Rule
+	services map[string]uint16 // of each rule
 	counts   *counts
 	tallies  *tallies
 	evidence evidenceFile
@@ -65,10 +66,11 @@ func New(rules []*Rule, o Options, seed Seed, ledger *Ledger) *Detector {
 // SetRules replaces rules and guards and keeps all counts whose rule still counts the same way.
 func (d *Detector) SetRules(rules []*Rule, o Options) {
 	d.options.Guards, d.options.NarrowHeld = o.Guards, o.NarrowHeld
-	d.rules = map[string]*Rule{}
+	d.rules, d.services = map[string]*Rule{}, map[string]uint16{}
 	words := 4
 	for _, r := range rules {
 		d.rules[r.Name] = r
+		d.services[r.Name] = r.services()
 		words = max(words, r.words())
 	}
 	d.counts.reach(words, d.options.Memory/4*3)
@@ -115,11 +117,11 @@ func (d *Detector) Count(f *Findings, decided func(Decision)) {
 }
 
 func (d *Detector) count(h *Hit, decided func(Decision)) {
-	r := d.rules[h.Rule.Name]
-	if r == nil {
+	current := d.rules[h.Rule.Name]
+	if current == nil {
 		return // the rule went with a reload
 	}
-	r = h.Rule
+	r := h.Rule // it may be older than a reload: it says how to count, the current one whether to block
 	now := d.counts.clock(h.time)
 	if h.Reset {
 		d.counts.drop(h.key, r.words())
@@ -143,10 +145,14 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	d.counts.drop(h.key, r.words())
 	e := d.evidence.take(h.key)
 	target := d.options.Mask.prefix(h.target)
-	if d.ledger.told(target, r.Name, r.about(h), time.UnixMilli(h.time)) {
+	if id, told := d.ledger.told(target, r.Name, r.about(h), time.UnixMilli(h.time)); told {
+		if id != "" && r.Storm && d.options.Guards.Storm {
+			// After a crash, this is how the storm guard learns again of what it may have to take back.
+			d.storm(r.Name).note(&d.options.Guards, d.tallies, stormBlock{Time: h.time, Target: target, ID: id, Made: true})
+		}
 		return
 	}
-	d.decide(r, h, c, e, decided)
+	d.decide(r, current.DryRun, h, c, e, decided)
 }
 
 // about is the repository that a count of the rule is about, or "" where it counts over all of them.
@@ -163,29 +169,37 @@ func wanted(r *Rule, c count) bool {
 	return c.full || c.n >= max(2, total-evidenceValues)
 }
 
-// suspect notes, for the storm guard, that a target which mostly fails runs into a rule again and again; once a generation.
+// suspect notes, for the storm guard, that a network which mostly fails runs into a rule again and again; once a generation.
 func (d *Detector) suspect(r *Rule, h *Hit, c count, now uint32, decided func(Decision)) {
+	if !r.Storm || !d.options.Guards.Storm {
+		return
+	}
 	s := d.storm(r.Name)
 	s.turn(d.tallies.generation)
-	key := siphash.Hash(h.salt, uint64(h.target), []byte("suspect")) | 1
+	text := network(d.options.Mask.prefix(h.target)).Addr().As16()
+	key := siphash.Hash(h.salt, 0, text[:]) | 1
 	at := d.counts.at(key, 0, now)
 	rec := at.record()
 	rec[0] = header(kindPlain, 0, 0)
 	at.touch(now, now+uint32(generation.Milliseconds()), 1)
-	if rec[1] == s.Gen || r.crowd(d.tallies.of(h.target)) != "" {
+	fares := d.tallies.of(h.target)
+	if rec[1] == s.Gen || r.crowd(fares) != "" {
 		return
 	}
 	rec[1] = s.Gen
-	s.Suspects++
+	thing := uint64(0)
+	if r.about(h) != "" {
+		thing = siphash.Hash(h.salt, 0, []byte(h.repository+"\x00"+h.reference))
+	} else {
+		thing = key // a rule that counts over all things: every suspect is another sign
+	}
+	s.suspect(fares.success > 0, thing)
 	d.sayOutage(r, h, c, s, decided)
 }
 
 // sayOutage tells of an outage when it is first seen, before any client has come so far that it would be blocked; once as long as it lasts.
 func (d *Detector) sayOutage(r *Rule, h *Hit, c count, s *storm, decided func(Decision)) {
-	if !d.options.Guards.Storm {
-		return
-	}
-	why := s.outage(d.tallies)
+	why := s.outage(d.tallies, d.services[r.Name])
 	if why == "" {
 		return
 	}
@@ -199,6 +213,7 @@ func (d *Detector) sayOutage(r *Rule, h *Hit, c count, s *storm, decided func(De
 		First: time.UnixMilli(d.counts.unix(c.first)).UTC(), Last: at, Samples: []string{cut(h.line, SampleLength)}}
 	dec.ID = d.id(&dec, h.key)
 	dec.Reason = reason(r, &dec, &evidence{}) + " so far"
+	d.takeBack(r, s, &dec, decided) // those who were first are no more to blame than those who come after
 	dec.spare(GuardStorm, why+"; nobody is blocked by this rule while that is so")
 	decided(dec)
 }
@@ -213,7 +228,7 @@ func (d *Detector) storm(rule string) *storm {
 }
 
 // decide turns a full count into a decision.
-func (d *Detector) decide(r *Rule, h *Hit, c count, e *evidence, decided func(Decision)) {
+func (d *Detector) decide(r *Rule, dryRun bool, h *Hit, c count, e *evidence, decided func(Decision)) {
 	at := time.UnixMilli(h.time).UTC()
 	target := d.options.Mask.prefix(h.target)
 	strike := d.ledger.nextStrike(r, target, at)
@@ -227,8 +242,8 @@ func (d *Detector) decide(r *Rule, h *Hit, c count, e *evidence, decided func(De
 	dec.ID = d.id(&dec, h.key)
 	dec.Reason = reason(r, &dec, e)
 	d.narrow(r, &dec)
-	d.guard(r, h, &dec, decided)
-	if dec.Verb == VerbBlock && r.DryRun {
+	d.guard(r, dryRun, h, &dec, decided)
+	if dec.Verb == VerbBlock && dryRun {
 		dec.Verb = VerbWouldBlock
 	}
 	if dec.Verb != VerbBlock {
@@ -268,7 +283,7 @@ func (dec *Decision) spare(guard, why string) {
 func (dec *Decision) closesHost() bool { return dec.Scope == ScopeHost || dec.Widened }
 
 // guard asks the safety rules, the one that can tell most about the target first.
-func (d *Detector) guard(r *Rule, h *Hit, dec *Decision, decided func(Decision)) {
+func (d *Detector) guard(r *Rule, dryRun bool, h *Hit, dec *Decision, decided func(Decision)) {
 	if dec.Verb != VerbBlock {
 		return
 	}
@@ -288,15 +303,15 @@ func (d *Detector) guard(r *Rule, h *Hit, dec *Decision, decided func(Decision))
 			return
 		}
 	}
-	if !g.Storm {
+	if !g.Storm || !r.Storm {
 		return
 	}
 	s := d.storm(r.Name)
-	if why := s.outage(d.tallies); why != "" {
+	if why := s.outage(d.tallies, d.services[r.Name]); why != "" {
 		dec.spare(GuardStorm, why)
 		return
 	}
-	if why := s.note(g, d.tallies, stormBlock{Time: h.time, Target: dec.Target, ID: dec.ID, Made: !r.DryRun}); why != "" {
+	if why := s.note(g, d.tallies, stormBlock{Time: h.time, Target: dec.Target, ID: dec.ID, Made: !dryRun}); why != "" {
 		d.takeBack(r, s, dec, decided)
 		dec.spare(GuardStorm, why)
 	}
@@ -314,9 +329,10 @@ func (d *Detector) stayNarrow(dec *Decision, why string) bool {
 
 // takeBack lifts what the rule blocked before the storm was seen to be one.
 func (d *Detector) takeBack(r *Rule, s *storm, now *Decision, decided func(Decision)) {
+	from := now.Time.Add(-d.options.Guards.StormWindow).UnixMilli()
 	for i := range s.Blocks {
 		b := &s.Blocks[i]
-		if !b.Made || b.ID == now.ID {
+		if !b.Made || b.ID == now.ID || b.Time < from {
 			b.Made = false
 			continue
 		}
@@ -376,7 +392,12 @@ func (l *Ledger) Enter(d Decision) []Change {
 	case VerbBlock:
 		return []Change{l.Add(d.Target, d.cause(), d.Time)}
 	case VerbUnblock:
-		return l.Lift(d.Target, func(c Cause) bool { return c.ID == d.ID }, "storm guard", d.Reason, d.Time)
+		changes := l.Lift(d.Target, func(c Cause) bool { return c.ID == d.ID }, "storm guard", d.Reason, d.Time)
+		for i := range changes {
+			changes[i].Forgiven = true
+			changes[i].Cause.Strike = l.forgive(d.Target, d.Rule)
+		}
+		return changes
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func rule(change func(*detector.Rule)) *detector.Rule {
 	status := detector.Condition{Field: detector.FieldStatus, Ranges: []detector.Range{{From: 404, To: 404}}, Text: "status = 404"}
 	status.Ready()
 	r := &detector.Rule{Name: "missing", Summary: "asks in vain", MaxRetry: 5, FindTime: 10 * time.Minute, Windows: 1, SuccessRatio: 0.5,
-		Steps: []detector.Step{{Time: time.Hour}}, Forget: 24 * time.Hour, Widen: true, Match: detector.Conditions{status}}
+		Steps: []detector.Step{{Time: time.Hour}}, Forget: 24 * time.Hour, Widen: true, Storm: true, Match: detector.Conditions{status}}
 	if change != nil {
 		change(r)
 	}

@@ -2,7 +2,9 @@ package detector
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -35,22 +37,32 @@ const (
 	guardMinimum = 200 // requests seen before a share of them says anything
 	// proxyAgents different user agents behind one address are several clients: one host's tools are docker, git and a script or two.
 	proxyAgents = 5
-	// outageFrom suspects of one rule at once, if they are half of all active targets, are an outage.
+	// outageFrom suspects of one rule at once may be an outage.
 	outageFrom = 5
+	// outageThings different things that suspects run into are no single broken deployment.
+	outageThings = 3
 	// suspectFrom hits on one key make a target that mostly fails a suspect.
 	suspectFrom = 3
 )
 
-// storm watches one rule for storms.
+// storm watches one rule for storms. An IPv6 network of one owner (/48) is one target here.
 type storm struct {
-	// Blocks are the latest would-be blocks, oldest first, at most one more than the limit.
+	// Blocks are the would-be blocks of the window, oldest first.
 	Blocks []stormBlock
-	// Gen is the generation that Suspects are of; Was are those of the one before.
+	// Gen is the generation that Now is of; Was is the one before.
 	Gen      uint32
-	Suspects int
-	Was      int
+	Now, Was troubled
 	// Told is the latest generation in which an outage was seen and told.
 	Told uint32
+}
+
+// troubled are the targets that run into a rule again and again while most of their requests fail.
+type troubled struct {
+	Suspects int
+	// Fallen are those that were served before.
+	Fallen int
+	// Things is a bitmap of what they run into: several things, or all into one, such as a tag that was never pushed.
+	Things uint64
 }
 
 type stormBlock struct {
@@ -60,43 +72,87 @@ type stormBlock struct {
 	Made   bool // a block was made of it, which a storm takes back
 }
 
+// stormBlocks is the most would-be blocks that are remembered for a rule.
+const stormBlocks = 4096
+
 // turn moves the storm's generation on.
 func (s *storm) turn(gen uint32) {
 	if gen == s.Gen {
 		return
 	}
-	s.Was = 0
+	s.Was = troubled{}
 	if gen == s.Gen+1 {
-		s.Was = s.Suspects
+		s.Was = s.Now
 	}
-	s.Gen, s.Suspects = gen, 0
+	s.Gen, s.Now = gen, troubled{}
 }
 
-// outage says whether so many targets run into the rule at once that the registry must be to blame.
-func (s *storm) outage(t *tallies) string {
+// outage says whether the rule's service seems to be at fault and not those who run into the rule: hardly anybody is served by it any more.
+func (s *storm) outage(t *tallies, of uint16) string {
 	s.turn(t.generation)
-	// A generation that has just begun has seen few clients yet; half of those before are taken as there.
-	now := max(t.active, t.wasActive/2)
-	for _, gen := range [...]struct{ suspects, active int }{{s.Suspects, now}, {s.Was, t.wasActive}} {
-		if gen.suspects >= outageFrom && 2*gen.suspects >= gen.active {
-			return fmt.Sprintf("%d of %d active clients run into this rule at once: the registry seems to be at fault, not they", gen.suspects, max(gen.active, gen.suspects))
+	served, asked := t.health(of)
+	for _, now := range [...]troubled{s.Now, s.Was} {
+		if now.outage(served, asked) {
+			return fmt.Sprintf("%d clients run into this rule at once and %d are still served: the registry seems to be at fault, not they", now.Suspects, served)
 		}
 	}
 	return ""
 }
 
+// outage weighs those in trouble against those that are served and those that asked at all.
+func (n troubled) outage(served, asked int) bool {
+	several := bits.OnesCount64(n.Things) >= outageThings
+	switch {
+	case n.Suspects >= 2 && n.Fallen == n.Suspects && served == 0 && bits.OnesCount64(n.Things) > 1:
+		return true // few clients, but all that there are, and all were served before
+	case n.Suspects < outageFrom || 10*n.Suspects < asked:
+		return false
+	case several:
+		return float64(n.Suspects) >= 0.8*float64(n.Suspects+served)
+	}
+	// The nodes of one broken deployment all want one thing: then it takes nearly everybody.
+	return float64(n.Suspects) >= 0.95*float64(n.Suspects+served)
+}
+
+// suspect notes that a target runs into the rule, whether it was served before, and into what it runs.
+func (s *storm) suspect(fallen bool, thing uint64) {
+	s.Now.Suspects++
+	if fallen {
+		s.Now.Fallen++
+	}
+	s.Now.Things |= 1 << (thing % 64)
+}
+
 // note adds a would-be block and says whether there are too many of them in the window.
 func (s *storm) note(g *Guards, t *tallies, b stormBlock) string {
-	limit := max(g.StormLimit, max(t.active, t.wasActive)/10)
 	from := b.Time - g.StormWindow.Milliseconds()
-	for len(s.Blocks) > 0 && (s.Blocks[0].Time < from || len(s.Blocks) > limit) {
+	for len(s.Blocks) > 0 && (s.Blocks[0].Time < from || len(s.Blocks) >= stormBlocks) {
 		s.Blocks = s.Blocks[1:]
 	}
-	s.Blocks = append(s.Blocks, b)
+	if !slices.ContainsFunc(s.Blocks, func(o stormBlock) bool { return o.Target == b.Target }) {
+		s.Blocks = append(s.Blocks, b)
+	}
+	limit := max(g.StormLimit, max(t.active, t.wasActive)/10)
 	if len(s.Blocks) <= limit {
 		return ""
 	}
+	networks := map[netip.Prefix]bool{}
+	for _, o := range s.Blocks {
+		networks[network(o.Target)] = true
+	}
+	if len(networks) <= limit {
+		return ""
+	}
 	return fmt.Sprintf("this rule would block more than %d targets in %v (storm_limit): it stops until fewer run into it, and goes on counting", limit, g.StormWindow)
+}
+
+// network is what one owner of addresses usually has at least: an IPv6 /48; an IPv4 owner has single addresses.
+func network(target netip.Prefix) netip.Prefix {
+	if target.Addr().Is4() || target.Bits() < 48 {
+		return target
+	}
+	p, _ := target.Addr().Prefix(48) // it is within the address's length
+	return p
 }
 
 // proxy says whether the target looks like a proxy that everybody comes through.

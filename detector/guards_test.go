@@ -65,11 +65,14 @@ func TestTheStormGuardTakesBackWhatItLetThrough(t *testing.T) {
 }
 
 func TestAProxyIsSparedByItsShareAndItsManyAgents(t *testing.T) {
-	for agents, want := range map[int]string{12: detector.GuardProxy, 1: ""} {
+	for agents, want := range map[int]string{13: detector.GuardProxy, 1: detector.GuardCrowd} {
 		b := newBench(t, detector.Options{}, rule(nil))
 		for i := range 3000 {
 			at := begin.Add(time.Duration(i) * 100 * time.Millisecond)
 			client, status := "203.0.113.1", 401
+			if i%3 == 0 {
+				status = 200
+			}
 			if i%5 == 0 {
 				client = fmt.Sprintf("198.51.100.%d", i%50+1)
 			} else if i%20 == 1 && i > 1000 {

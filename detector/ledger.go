@@ -11,6 +11,8 @@ import (
 // ended; whoever lifts a block lifts causes.
 type Ledger struct {
 	blocks map[netip.Prefix]*Block
+	// next is not later than the earliest end of any cause: until then there is nothing to expire.
+	next time.Time
 	// dry are the decisions that blocked nobody (dry runs, and targets that a guard spared), so that they are told once and not again at
 	// every further hit.
 	dry     map[dryKey]time.Time
@@ -106,6 +108,9 @@ func (l *Ledger) Add(target netip.Prefix, c Cause, now time.Time) Change {
 	b.Causes = slices.DeleteFunc(b.Causes, func(o Cause) bool { return o.ID == c.ID })
 	b.Causes = append(b.Causes, c)
 	b.settle()
+	if c.Until.Before(l.next) {
+		l.next = c.Until
+	}
 	if c.Strike > 0 {
 		l.strike(Strike{Rule: c.Rule, Target: target, Count: c.Strike, Until: c.Until})
 	}
@@ -154,6 +159,30 @@ func (l *Ledger) remove(target netip.Prefix, match func(Cause) bool, verb func(l
 
 // Expire takes off all causes that have ended, and forgets what is of no more use.
 func (l *Ledger) Expire(now time.Time) []Change {
+	if now.Before(l.next) {
+		return nil
+	}
+	changes := l.expireBlocks(now)
+	for k, until := range l.dry {
+		if !now.Before(until) {
+			delete(l.dry, k)
+		}
+	}
+	l.next = now.Add(dryEvery)
+	for _, b := range l.blocks {
+		for _, c := range b.Causes {
+			if c.Until.Before(l.next) {
+				l.next = c.Until
+			}
+		}
+	}
+	return changes
+}
+
+// dryEvery is how often what was told of dry runs is looked through, at least.
+const dryEvery = time.Minute
+
+func (l *Ledger) expireBlocks(now time.Time) []Change {
 	var changes []Change
 	for target, b := range l.blocks {
 		if !slices.ContainsFunc(b.Causes, func(c Cause) bool { return !now.Before(c.Until) }) {
@@ -166,24 +195,25 @@ func (l *Ledger) Expire(now time.Time) []Change {
 			return ChangeShorten
 		}, "expiry", "", now)...)
 	}
-	for k, until := range l.dry {
-		if !now.Before(until) {
-			delete(l.dry, k)
-		}
-	}
 	slices.SortFunc(changes, func(a, b Change) int {
 		return cmp.Or(a.Cause.Until.Compare(b.Cause.Until), a.Block.Target.Compare(b.Block.Target))
 	})
 	return changes
 }
 
-// told says whether a rule's decision about a target was taken already and is still in force.
-func (l *Ledger) told(target netip.Prefix, rule, repository string, now time.Time) bool {
+// told says whether a rule's decision about a target was taken already and is still in force; the ID is the cause's, where it is a block.
+func (l *Ledger) told(target netip.Prefix, rule, repository string, now time.Time) (id string, told bool) {
 	if until, ok := l.dry[dryKey{target, rule, repository}]; ok && now.Before(until) {
-		return true
+		return "", true
 	}
-	b := l.blocks[target]
-	return b != nil && slices.ContainsFunc(b.Causes, func(c Cause) bool { return c.covers(rule, repository, now) })
+	if b := l.blocks[target]; b != nil {
+		for _, c := range b.Causes {
+			if c.covers(rule, repository, now) {
+				return c.ID, true
+			}
+		}
+	}
+	return "", false
 }
 
 // tell remembers a decision that blocks nobody.
@@ -192,6 +222,21 @@ func (l *Ledger) tell(target netip.Prefix, rule, repository string, until time.T
 		clear(l.dry) // some will be told twice; better than memory without end
 	}
 	l.dry[dryKey{target, rule, repository}] = until
+}
+
+// forgive takes a strike back, for a block that should not have been.
+func (l *Ledger) forgive(target netip.Prefix, rule string) int {
+	k := strikeKey{target, rule}
+	s, ok := l.strikes[k]
+	if !ok {
+		return 0
+	}
+	if s.Count--; s.Count <= 0 {
+		delete(l.strikes, k)
+		return 0
+	}
+	l.strikes[k] = s
+	return s.Count
 }
 
 func (l *Ledger) strike(s Strike) {

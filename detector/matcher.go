@@ -21,14 +21,23 @@ type Matcher struct {
 	salts []uint64 // one a rule: its name and what it counts by
 	mask  Mask
 	seed  Seed
+	raw   bool // some rule reads the raw line
 }
+
+// ReadsLines says that some rule matches raw lines, so that lines of no dialect are worth matching too.
+func (m *Matcher) ReadsLines() bool { return m.raw }
 
 // NewMatcher returns a matcher of these rules. Counts are found again under the same seed, mask and rule.
 func NewMatcher(rules []*Rule, mask Mask, seed Seed) *Matcher {
 	m := &Matcher{rules: rules, mask: mask, seed: seed}
 	for _, r := range rules {
-		m.salts = append(m.salts, siphash.Hash(seed[0], seed[1], []byte(fmt.Sprintf("%s\x00%v%v%d%v%d",
-			r.Name, r.Key, r.Distinct != nil, r.MaxRetry, r.FindTime, r.Windows))))
+		distinct := "none"
+		if r.Distinct != nil {
+			distinct = r.Distinct.String()
+		}
+		m.salts = append(m.salts, siphash.Hash(seed[0], seed[1], fmt.Appendf(nil, "%s\x00%v %s %d %v %d",
+			r.Name, r.Key, distinct, r.MaxRetry, r.FindTime, r.Windows)))
+		m.raw = m.raw || len(r.FailRegex) > 0
 	}
 	return m
 }
@@ -52,6 +61,8 @@ type sighting struct {
 	target  targetKey
 	agent   uint8 // the user agent's place in a bitmap of 32
 	outcome Outcome
+	service service
+	fate    Outcome // how the service treated it; for tokens and logins too, which have no outcome
 	hits    uint16
 }
 
@@ -126,7 +137,7 @@ func (m *Matcher) Match(line []byte, e *Event, now int64, f *Findings) {
 	f.Events++
 	at := now
 	if !e.Time.IsZero() {
-		at = min(e.Time.UnixMilli(), now+time.Minute.Milliseconds())
+		at = max(min(e.Time.UnixMilli(), now+time.Minute.Milliseconds()), 0)
 	}
 	first := len(f.hits)
 	if Exempt(e) == "" {
@@ -136,14 +147,18 @@ func (m *Matcher) Match(line []byte, e *Event, now int64, f *Findings) {
 	}
 	n := len(f.hits) - first
 	target := m.mask.key(e.Client)
-	if target == 0 && n == 0 {
-		return
+	if target == 0 {
+		if n == 0 {
+			return
+		}
+		target = f.hits[first].target // a failregex found it
 	}
-	s := sighting{time: at, target: target, outcome: outcome(e), agent: uint8(m.hash(0, e.UserAgent) % 32), hits: uint16(n)}
+	s := sighting{time: at, target: target, outcome: outcome(e), agent: uint8(m.hash(0, e.UserAgent) % 32), hits: uint16(n),
+		service: serviceOf(e.Kind, e.Operation), fate: fate(e)}
 	for _, h := range f.hits[first:] {
 		if !h.Reset {
 			f.Hits++
-			s.outcome = Failure // what a rule counts is no success
+			s.outcome, s.fate = Failure, Failure // what a rule counts is no success
 			break
 		}
 	}
@@ -297,6 +312,41 @@ func (m *Matcher) hash(salt uint64, text string) uint64 { return m.hashBytes(sal
 
 func (m *Matcher) hashBytes(salt uint64, b []byte) uint64 {
 	return siphash.Hash(m.seed[0]^salt, m.seed[1]^bits.RotateLeft64(salt, 32), b)
+}
+
+// fate says how a service treated a request. A 401 is the challenge that comes before an answer.
+func fate(e *Event) Outcome {
+	switch {
+	case e.Status >= 200 && e.Status < 400:
+		return Success
+	case e.Status < 400, e.Status == 401, e.Operation == OpBlob && e.Method == "HEAD":
+		return Neutral
+	}
+	return Failure
+}
+
+// services returns the services that the rule is about, a bit each.
+func (r *Rule) services() uint16 {
+	operations := map[string]bool{}
+	for _, c := range r.Match {
+		if c.Field == FieldOperation && !c.Not && len(c.Regexps)+len(c.Prefixes) == 0 {
+			for _, v := range c.Equals {
+				operations[v] = true
+			}
+		}
+	}
+	var of uint16
+	for k := range len(kindNames) {
+		if len(r.Sources) > 0 && !r.counts(Kind(k)) {
+			continue
+		}
+		for o, name := range operationNames {
+			if s := serviceOf(Kind(k), Operation(o)); s < services && (len(operations) == 0 || operations[name]) {
+				of |= 1 << s
+			}
+		}
+	}
+	return of
 }
 
 // outcome says how the target fared. A 401 is the challenge that every client gets first, so it is no failure by itself.

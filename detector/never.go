@@ -17,6 +17,7 @@ var always = slices.Concat(
 	neverList("loopback", "127.0.0.0/8", "::1/128"),
 	neverList("link-local", "169.254.0.0/16", "fe80::/10"),
 	neverList("the unspecified address", "0.0.0.0/8", "::/128"),
+	neverList("a translator (NAT64) that many IPv4 clients may come through", "64:ff9b::/96", "64:ff9b:1::/48"),
 	neverList("multicast or broadcast", "224.0.0.0/4", "255.255.255.255/32", "ff00::/8"),
 )
 

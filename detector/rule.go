@@ -49,6 +49,8 @@ type Rule struct {
 	Widen   bool
 	DryRun  bool
 	Actions []string
+	// Storm lets the storm guards hold the rule back. Off for what no registry's fault can bring about, such as ssh logins.
+	Storm bool
 
 	Tests []RuleTest
 }

@@ -20,6 +20,7 @@ type stateHead struct {
 	Total      float64
 	Active     int
 	WasActive  int
+	Served     served
 	Storms     map[string]*storm
 	Stats      Stats
 	Evidence   map[uint64]stateEvidence
@@ -33,7 +34,7 @@ const tallyTable = 255
 // State returns everything that the detector has counted, so that another one can go on from there.
 func (d *Detector) State() []byte {
 	head := stateHead{Version: stateVersion, Base: d.counts.base, Newest: d.newest, Generation: d.tallies.generation,
-		Total: d.tallies.total, Active: d.tallies.active, WasActive: d.tallies.wasActive, Storms: d.storms, Stats: d.stats,
+		Total: d.tallies.total, Active: d.tallies.active, WasActive: d.tallies.wasActive, Served: d.tallies.served, Storms: d.storms, Stats: d.stats,
 		Evidence: map[uint64]stateEvidence{}}
 	for k, e := range d.evidence.of {
 		head.Evidence[k] = stateEvidence{e.repositories, e.projects, e.references, e.users, e.samples}
@@ -107,6 +108,7 @@ func (d *Detector) Restore(state []byte) error {
 		d.stats.RuleHits = map[string]uint64{}
 	}
 	d.tallies.generation, d.tallies.total, d.tallies.active, d.tallies.wasActive = head.Generation, head.Total, head.Active, head.WasActive
+	d.tallies.served = head.Served
 	if head.Storms != nil {
 		d.storms = head.Storms
 	}

@@ -112,7 +112,8 @@ func (c *counts) grow(r ref, now uint32) ref {
 func (r ref) touch(now, end uint32, weight int) {
 	t := r.table
 	t.counts[r.i] = uint16(min(int(t.counts[r.i])+weight, 1<<16-1))
-	t.lasts[r.i], t.ends[r.i] = now, max(t.ends[r.i], end)
+	// A late line does not make what came before it young again.
+	t.lasts[r.i], t.ends[r.i] = max(t.lasts[r.i], now), max(t.ends[r.i], end)
 }
 
 // drop forgets a key.

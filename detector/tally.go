@@ -20,8 +20,68 @@ const (
 	tallyGeneration
 	tallyNow    // requests in this generation
 	tallyAgents // bitmap of user agents
+	tallyServed // bitmap of the services that served the target last, in this generation
+	tallyWas    // and in the one before, where it was not seen since
 	tallyWords
 )
+
+// service is what can fail by itself: a rule's storm guard asks whether others are still served by what the rule is about.
+type service uint8
+
+// The services.
+const (
+	serviceManifests service = iota // manifests and tags
+	serviceBlobs
+	serviceSite // everything else that a web server answers
+	serviceRegistry
+	serviceTokens
+	serviceLogins
+	serviceRails
+	serviceAPI
+	serviceAuth
+	serviceSSH
+	services
+	noService = services
+)
+
+// serviceOf says which service an event is about.
+func serviceOf(k Kind, o Operation) service {
+	switch k {
+	case KindAccess:
+		switch o {
+		case OpManifest, OpTags:
+			return serviceManifests
+		case OpBlob, OpUpload:
+			return serviceBlobs
+		case OpPing:
+			return noService // every client is refused there first
+		}
+		return serviceSite
+	case KindRails, KindAuth: // auth.log has only who was refused; who was served stands in production_json.log
+		switch {
+		case o == OpToken:
+			return serviceTokens
+		case o == OpLogin:
+			return serviceLogins
+		case k == KindAuth:
+			return serviceAuth
+		}
+		return serviceRails
+	case KindRegistry:
+		return serviceRegistry
+	case KindAPI:
+		return serviceAPI
+	case KindSSH:
+		return serviceSSH
+	}
+	return noService
+}
+
+// served counts targets by how a service treated them last, over this generation and the one before.
+type served struct {
+	Now, Was   [services]int32 // that were served
+	Seen, Were [services]int32 // that asked
+}
 
 // tallies know how every target's requests fare, whether a rule wants them or not: that is what tells a crowd or a proxy from an abuser.
 type tallies struct {
@@ -31,6 +91,7 @@ type tallies struct {
 	total      float64 // all requests, forgotten at the same pace
 	active     int     // targets seen in this generation
 	wasActive  int     // and in the one before
+	served     served
 }
 
 func newTallies(seed Seed, bytes int) *tallies {
@@ -53,8 +114,9 @@ func (s *tallies) turn(gen uint32) {
 	}
 	for ; s.generation < gen; s.generation++ {
 		s.wasActive, s.active, s.total = s.active, 0, s.total*3/4
+		s.served = served{Was: s.served.Now, Were: s.served.Seen}
 		if gen-s.generation > 40 {
-			s.generation, s.total, s.wasActive = gen-1, 0, 0
+			s.generation, s.total, s.wasActive, s.served = gen-1, 0, 0, served{}
 		}
 	}
 }
@@ -72,14 +134,55 @@ func (s *tallies) add(g sighting) {
 	s.age(rec)
 	rec[[...]int{Success: tallySuccess, Failure: tallyFailure, Neutral: tallyNeutral}[g.outcome]]++
 	rec[tallyNow]++
-	rec[tallyAgents] |= 1 << g.agent
+	if g.outcome == Success { // whoever only fails could name a new agent each time to look like a crowd
+		rec[tallyAgents] |= 1 << g.agent
+	}
 	if rec[tallyNow] == 1 {
 		s.active++
 	}
 	s.total++
+	s.serve(rec, g)
 	// A record is of use for two hours; busy targets are evicted last.
 	s.table.lasts[i], s.table.ends[i] = s.generation, s.generation+24
 	s.table.counts[i] = uint16(min(rec[tallySuccess]+rec[tallyFailure]+rec[tallyNeutral], 1<<16-1))
+}
+
+// serve keeps count of the targets that a service served last.
+func (s *tallies) serve(rec []uint32, g sighting) {
+	if g.service >= services {
+		return
+	}
+	bit, seen := uint32(1)<<g.service, uint32(1)<<(16+g.service)
+	if rec[tallyServed]&seen == 0 {
+		rec[tallyServed] |= seen
+		s.served.Seen[g.service]++
+	}
+	if g.fate == Neutral {
+		return
+	}
+	if rec[tallyWas]&bit != 0 { // what is known now takes the place of what was
+		rec[tallyWas] &^= bit
+		s.served.Was[g.service]--
+	}
+	switch had := rec[tallyServed]&bit != 0; {
+	case g.fate == Success && !had:
+		rec[tallyServed] |= bit
+		s.served.Now[g.service]++
+	case g.fate == Failure && had:
+		rec[tallyServed] &^= bit
+		s.served.Now[g.service]--
+	}
+}
+
+// health is how many targets the services served last, and how many asked; the most of any of them.
+func (s *tallies) health(of uint16) (served, asked int) {
+	for i := range services {
+		if of&(1<<i) != 0 {
+			served = max(served, int(s.served.Now[i]+s.served.Was[i]))
+			asked = max(asked, int(max(s.served.Seen[i], s.served.Were[i])))
+		}
+	}
+	return max(served, 0), asked
 }
 
 // age forgets what the generations since the record's last use take away.
@@ -87,7 +190,8 @@ func (s *tallies) age(rec []uint32) {
 	for n := 0; rec[tallyGeneration] < s.generation; n++ {
 		if n == 40 {
 			rec[tallyGeneration] = s.generation
-			rec[tallySuccess], rec[tallyFailure], rec[tallyNeutral], rec[tallyAgents] = 0, 0, 0, 0
+			clear(rec[:tallyGeneration])
+			clear(rec[tallyNow:])
 			break
 		}
 		for i := tallySuccess; i <= tallyNeutral; i++ {
@@ -95,7 +199,8 @@ func (s *tallies) age(rec []uint32) {
 		}
 		rec[tallyGeneration]++
 		rec[tallyNow] = 0
-		if n >= 12 {
+		rec[tallyWas], rec[tallyServed] = rec[tallyServed]&0xffff, 0
+		if rec[tallyGeneration]%12 == 0 { // agents of the last hour count
 			rec[tallyAgents] = 0
 		}
 	}

@@ -30,6 +30,7 @@ type file struct {
 	Forget       any            `toml:"forget"`
 	Weight       *int           `toml:"weight"`
 	DryRun       bool           `toml:"dry_run"`
+	Storm        *bool          `toml:"storm"`
 	Actions      []string       `toml:"actions"`
 	FailRegex    any            `toml:"failregex"`
 	IgnoreRegex  any            `toml:"ignoreregex"`
@@ -98,7 +99,7 @@ func (p *parser) result() error {
 
 // rule builds the rule from the decoded file.
 func (p *parser) rule(name, origin string, f *file) *detector.Rule {
-	r := &detector.Rule{Name: name, Origin: origin, Summary: f.Summary, Windows: 1, Weight: 1, SuccessRatio: 0.5, Widen: true,
+	r := &detector.Rule{Name: name, Origin: origin, Summary: f.Summary, Windows: 1, Weight: 1, SuccessRatio: 0.5, Widen: true, Storm: true,
 		DryRun: f.DryRun, Actions: f.Actions}
 	if strings.TrimSpace(f.Summary) == "" {
 		p.fail("is missing", `say in a few words what the client does, as in summary = "keeps asking for a manifest that does not exist"`, "summary")
@@ -118,6 +119,9 @@ func (p *parser) rule(name, origin string, f *file) *detector.Rule {
 		if r.SuccessRatio = *f.SuccessRatio; r.SuccessRatio <= 0 || r.SuccessRatio > 1 {
 			p.fail("must be more than 0 and at most 1", "0.5 spares a target of whose requests half succeed; 1 spares only one that never fails", "success_ratio")
 		}
+	}
+	if f.Storm != nil {
+		r.Storm = *f.Storm
 	}
 	if f.Widen != nil {
 		r.Widen = *f.Widen

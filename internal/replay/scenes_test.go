@@ -2,6 +2,7 @@ package replay_test
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -147,5 +148,95 @@ func TestACrowdIsSpared(t *testing.T) {
 	}
 	if spared == 0 {
 		t.Error("nothing says that the crowd was spared, and why")
+	}
+}
+
+// verdicts replays a scene and says how many of the clients are blocked at the end, and how many decisions were spared by the storm guard.
+func verdicts(t *testing.T, s *scene, clients []string) (hit, storms int) {
+	t.Helper()
+	decisions, _ := run(t, s.write(t)...)
+	got := blocked(decisions)
+	for _, c := range clients {
+		if len(got[detector.DefaultMask.Target(netip.MustParseAddr(c))]) > 0 {
+			hit++
+		}
+	}
+	for _, d := range decisions {
+		if d.Guard == detector.GuardStorm {
+			storms++
+		}
+	}
+	return hit, storms
+}
+
+func clientsOf(format string, n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf(format, i+1))
+	}
+	return list
+}
+
+// TestAnOutageOfTheRegistryIsSeenThroughABusyWebSite: people on the web pages are no sign that the registry serves anybody.
+func TestAnOutageOfTheRegistryIsSeenThroughABusyWebSite(t *testing.T) {
+	for _, n := range []int{3, 6, 10, 29} {
+		s := newScene(uint64(n), morning)
+		clients := clientsOf("203.0.113.%d", n)
+		for i, c := range clients {
+			s.every(60, 20, 5, morning.Add(-30*time.Minute), 30*time.Minute, func(at time.Time) { s.image(at, c, "acme/web") })
+			s.every(5, 1, 1, morning, 30*time.Minute, func(at time.Time) {
+				s.pull(at, c, "GET", fmt.Sprintf("/v2/acme/app-%d/manifests/latest", i%9), 404, docker)
+			})
+		}
+		for _, c := range clientsOf("198.51.100.%d", 100) {
+			s.every(20, 5, 1, morning.Add(-30*time.Minute), time.Hour, func(at time.Time) {
+				s.add(rails, at, fmt.Sprintf(`{"method":"GET","path":"/acme/web","controller":"ProjectsController","action":"show","status":200,"time":"%s","params":[],"remote_ip":"%s","ua":"Mozilla/5.0"}`, at.UTC().Format("2006-01-02T15:04:05.000Z"), c))
+			})
+		}
+		if hit, storms := verdicts(t, s, clients); hit > 0 || storms == 0 {
+			t.Errorf("%d clients: %d blocked, %d spared by the storm guard", n, hit, storms)
+		}
+	}
+}
+
+// TestABrokenDeploymentOnSeveralNodesIsNoOutage as long as others are served.
+func TestABrokenDeploymentOnSeveralNodesIsNoOutage(t *testing.T) {
+	for nodes, healthy := range map[int]int{6: 5, 9: 8, 12: 10} {
+		s := newScene(uint64(nodes), morning)
+		swarm := clientsOf("203.0.113.%d", nodes)
+		for _, c := range swarm {
+			s.image(morning.Add(-time.Minute), c, "acme/other")
+			s.swarm(c, "acme/shop", "v42", 1, 4.94, 20*time.Minute)
+		}
+		for _, c := range clientsOf("198.51.100.%d", healthy) {
+			s.every(120, 30, 5, morning.Add(-10*time.Minute), 30*time.Minute, func(at time.Time) { s.image(at, c, "acme/web") })
+		}
+		if hit, storms := verdicts(t, s, swarm); hit != nodes || storms > 0 {
+			t.Errorf("%d nodes beside %d healthy clients: %d blocked, %d spared by the storm guard", nodes, healthy, hit, storms)
+		}
+	}
+}
+
+// TestManyGuessersAreNoOutage: neither over ssh, where the registry has no say, nor at the token service while others get their tokens.
+func TestManyGuessersAreNoOutage(t *testing.T) {
+	s := newScene(1, morning)
+	bots := clientsOf("203.0.113.%d", 20)
+	for _, c := range bots {
+		s.every(10, 2, 1, morning, time.Hour, func(at time.Time) {
+			s.add("auth.log", at, fmt.Sprintf("%s vm sshd[1]: Failed password for root from %s port 4242 ssh2", at.UTC().Format("2006-01-02T15:04:05.000000+00:00"), c))
+		})
+	}
+	if hit, storms := verdicts(t, s, bots); hit != len(bots) || storms > 0 {
+		t.Errorf("ssh: %d of %d blocked, %d spared by the storm guard", hit, len(bots), storms)
+	}
+	s = newScene(2, morning)
+	guessers := clientsOf("203.0.113.%d", 8)
+	for _, c := range guessers {
+		s.guesser(c, 1.5, 60)
+	}
+	for _, c := range clientsOf("198.51.100.%d", 5) {
+		s.every(120, 30, 5, morning.Add(-10*time.Minute), 30*time.Minute, func(at time.Time) { s.token(at, c, 200, "alice", "acme/web") })
+	}
+	if hit, storms := verdicts(t, s, guessers); hit != len(guessers) || storms > 0 {
+		t.Errorf("tokens: %d of %d blocked, %d spared by the storm guard", hit, len(guessers), storms)
 	}
 }

@@ -117,10 +117,14 @@ func (c *changeStatements) hold(ctx context.Context, target string, change detec
 		}
 	}
 	cause := change.Cause
+	if change.Forgiven {
+		_, err := c.strike.ExecContext(ctx, cause.Rule, target, cause.Strike, milliseconds(cause.Until))
+		return err
+	}
 	if cause.Strike == 0 || (change.Verb != detector.ChangeBlock && change.Verb != detector.ChangeExtend) {
 		return nil
 	}
-	_, err := c.strike.ExecContext(ctx, cause.Rule, target, cause.Strike, milliseconds(change.Time))
+	_, err := c.strike.ExecContext(ctx, cause.Rule, target, cause.Strike, milliseconds(cause.Until))
 	return err
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Strike is how often a rule has blocked a target, and when it last did.
+// Strike is how often a rule has blocked a target, and when the latest of those blocks ends.
 type Strike struct {
 	Rule   string
 	Target netip.Prefix
