@@ -19,6 +19,8 @@ type access struct {
 	agent   string
 	status  int
 	bytes   int64
+	// bare says that the line has an empty referer, "", and nothing behind the agent: distribution's own, or that of GitLab's nginx before 13.0.
+	bare bool
 	// tail is what stands after the agent, with the blank before it.
 	tail string
 }
@@ -101,11 +103,11 @@ func combined(a *access, rest string, whole bool) bool {
 	if !ok {
 		return false
 	}
-	a.agent, a.tail = "", ""
+	a.agent, a.tail, a.bare = "", "", false
 	if rest == "" {
 		return true // the common log format
 	}
-	_, rest, ok = quoted(rest)
+	referer, rest, ok := quoted(rest)
 	if ok {
 		a.agent, rest, ok = quoted(rest)
 	}
@@ -113,7 +115,7 @@ func combined(a *access, rest string, whole bool) bool {
 		a.agent = ""
 	}
 	if ok && isTail(rest) {
-		a.tail = rest
+		a.tail, a.bare = rest, referer == "" && rest == ""
 		return true
 	}
 	return !whole

@@ -41,6 +41,7 @@ func (r *Reader) readAuto(line string, e *detector.Event) Verdict {
 func (r *Reader) pickRecord(e *detector.Event) Verdict {
 	for i := range dialects {
 		if d := &dialects[i]; d.keyed != nil && d.keyed(&r.record) {
+			r.ownStream = r.ownStream || d.ownAccess
 			return d.readRecord(r, e)
 		}
 	}

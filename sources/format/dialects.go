@@ -13,6 +13,8 @@ type dialect struct {
 	fromRecord func(*Reader, *detector.Event) Verdict
 	// fromText reads any other line.
 	fromText func(*Reader, string, *detector.Event) Verdict
+	// ownAccess says that its access lines are a registry's own, which any client can write lines into: see own.go.
+	ownAccess bool
 	// shared says that its text is recognised as another dialect's: only a configured name reads it as this one.
 	shared bool
 }
@@ -29,9 +31,9 @@ func init() {
 		{name: "gitlab-auth", kind: detector.KindAuth, keyed: isAuth, fromRecord: (*Reader).readAuth,
 			fromText: (*Reader).readAuthText},
 		{name: "gitlab-registry", kind: detector.KindRegistry, keyed: isRegistry, fromRecord: (*Reader).readRegistry,
-			fromText: (*Reader).readOwnAccess, shared: true},
+			fromText: (*Reader).readOwnAccess, shared: true, ownAccess: true},
 		{name: "distribution", kind: detector.KindRegistry, keyed: isDistribution, fromRecord: (*Reader).readDistribution,
-			fromText: (*Reader).readOwnAccess, shared: true},
+			fromText: (*Reader).readOwnAccess, shared: true, ownAccess: true},
 		{name: "sshd", kind: detector.KindSSH, fromText: (*Reader).readSSH},
 		{name: "nginx", kind: detector.KindAccess, fromText: (*Reader).readNginx},
 		{name: "combined", kind: detector.KindAccess, fromText: (*Reader).readNginx, shared: true},

@@ -55,11 +55,7 @@ func (r *Reader) distributionClient() netip.Addr {
 	return client
 }
 
-// readOwnAccess reads the access line that distribution, and GitLab's registry before 2.11, writes to its standard output.
-//
-// That line is no proof of who sent a request where clients reach the registry without a proxy in between: a request in absolute form
-// (GET http://name@host/v2/) has its user name written decoded, with line breaks, so that a client can write whole lines
-// of its own. doubt.go knows the line that such a request begins with.
+// readOwnAccess reads the access line that distribution, and GitLab's registry before 2.11, writes to its standard output: see own.go.
 func (r *Reader) readOwnAccess(line string, e *detector.Event) Verdict {
 	e.Kind = detector.KindAccess
 	return r.readNginx(line, e)

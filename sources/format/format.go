@@ -23,6 +23,8 @@ type Options struct {
 	// TrustForwarded takes the client from fields that the registry made from X-Forwarded-For, although any client
 	// can write that header. Off, such a line has no client.
 	TrustForwarded bool
+	// TrustOwnAccess takes the client from a registry's own access lines, into which any client that reaches it directly can write lines.
+	TrustOwnAccess bool
 	// Kind, when not zero, replaces the dialect's own kind of source.
 	Kind detector.Kind
 }

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"net/netip"
 	"strings"
 
 	"regwarden/detector"
@@ -18,6 +19,9 @@ func (r *Reader) readNginx(line string, e *detector.Event) Verdict {
 	a := r.newAccess(access{client: client})
 	if !a.body(rest, !r.cut, combined) && (r.fixed == nil || !a.loose(rest)) {
 		return Unparsed
+	}
+	if r.own(a) && !r.options.TrustOwnAccess {
+		a.client = netip.Addr{}
 	}
 	a.event(e, &r.scratch)
 	if r.fixed == nil && isIngress(a.tail) {

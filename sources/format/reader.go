@@ -25,14 +25,12 @@ type Reader struct {
 	layers  [maxLayers]string
 	depth   int
 
-	wrapped time.Time // the innermost wrapper's time
-	syslog  bool      // a syslog header was peeled
-	program string    // the program that the syslog header names
-	cut     bool      // the line is longer than a line may be
-	bulky   bool      // a parser has seen a line longer than parserKeep
-	// brokenHead says that the line is the beginning of an access line that a client broke.
-	brokenHead bool
-	doubt      int // how many bytes of lines may still be a client's forgery: see doubt.go
+	wrapped   time.Time // the innermost wrapper's time
+	syslog    bool      // a syslog header was peeled
+	program   string    // the program that the syslog header names
+	cut       bool      // the line is longer than a line may be
+	bulky     bool      // a parser has seen a line longer than parserKeep
+	ownStream bool      // the file has a registry's own log in it: see own.go
 
 	inner, outer fastjson.Parser
 	record       record
@@ -70,7 +68,7 @@ func (r *Reader) Read(line []byte, e *detector.Event) Verdict {
 	if r.cut = len(line) >= MaxLine; len(line) > MaxLine {
 		line = line[:MaxLine]
 	}
-	verdict := r.doubted(len(line), r.read(trimLine(view(line)), e), e)
+	verdict := r.read(trimLine(view(line)), e)
 	if e.Time.IsZero() {
 		e.Time = r.wrapped
 	}
@@ -99,7 +97,7 @@ func (r *Reader) SetReference(t time.Time) {
 
 func (r *Reader) start() {
 	r.dialect, r.program = "", ""
-	r.depth, r.syslog, r.bulky, r.brokenHead = 0, false, false, false
+	r.depth, r.syslog, r.bulky = 0, false, false
 	r.wrapped = time.Time{}
 	r.scratch.reset()
 }
@@ -152,11 +150,7 @@ func (r *Reader) readPeeled(line string, e *detector.Event) Verdict {
 	if r.fixed != nil {
 		read = r.readFixed
 	}
-	verdict := read(line, e)
-	if verdict == Unparsed && isBrokenHead(line) {
-		r.brokenHead = true
-	}
-	return verdict
+	return read(line, e)
 }
 
 // isNoise knows the lines that stand between a log's lines: blank ones, the first line that Ruby's logger writes, and the file names
