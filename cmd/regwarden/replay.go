@@ -41,7 +41,7 @@ spared (a guard held, with the reason) and unblock (the storm guard took a block
 	flags.StringArrayVar(&f.only, "rule", nil, "use only the rule of this `name`; may be repeated")
 	flags.StringVar(&f.format, "format", "auto", "the logs' `dialect`")
 	flags.StringVar(&f.kind, "kind", "", "take the logs for this `kind` of source: access, registry, rails, api, auth, ssh")
-	flags.StringVar(&f.timezone, "timezone", "", "the `zone` of times that name none, such as Europe/Berlin")
+	flags.StringVar(&f.timezone, "timezone", "", "the `zone` of times that name none, such as Europe/Berlin (default: this host's)")
 	flags.BoolVar(&f.trust, "trust-forwarded", false, "believe addresses that a registry took from X-Forwarded-For")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object a line: decisions, and last a summary")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print the sample lines of each decision too")
@@ -104,7 +104,7 @@ func (f *replayFlags) options(files []string) (replay.Options, error) {
 }
 
 func zoneAndKind(zone, kind string) (*time.Location, detector.Kind, error) {
-	var loc *time.Location
+	loc := time.Local // syslog writes its host's own
 	if zone != "" {
 		var err error
 		if loc, err = time.LoadLocation(zone); err != nil {

@@ -57,6 +57,7 @@ type Source struct {
 	Kind           detector.Kind
 	From           string
 	TrustForwarded bool
+	TrustOwnAccess bool
 	Poll           bool
 	// Location is the zone of times that name none.
 	Location *time.Location
@@ -82,6 +83,8 @@ type Actions struct {
 type Blocklist struct {
 	Path, Format, Set string
 	Mode              fs.FileMode
+	// After is a command that is run when the file was rewritten; empty for none.
+	After []string
 }
 
 // Exec is one [[actions.exec]].

@@ -82,6 +82,8 @@ func TestMistakes(t *testing.T) {
 		"limit out of range":     {good + "[guards]\nstorm_limit = 0\n", `f.toml:4: guards.storm_limit: 0 is out of range`},
 		"bad size":               {good + "[state]\nmemory = \"lots\"\n", `f.toml:4: state.memory: "lots" is no size`},
 		"too little memory":      {good + "[state]\nmemory = \"1MiB\"\n", `f.toml:4: state.memory: "1MiB" is no size from 64MiB`},
+		"a log as blocklist":     {good + "[[actions.blocklist]]\npath = \"a.log\"\n", `f.toml:4: actions.blocklist.path: /c/a.log is a log of source a.log, which the blocklist would replace`},
+		"after in a shell":       {good + "[[actions.blocklist]]\npath = \"l\"\nafter = [\"nginx -s reload\"]\n", `f.toml:5: actions.blocklist.after: must be a list that begins`},
 		"empty path":             {good + "[state]\npath = \"\"\n", `f.toml:4: state.path: is empty`},
 		"socket path too long":   {good + "[control]\nsocket = \"/" + strings.Repeat("x", 120) + "\"\n", `f.toml:4: control.socket: the path is longer`},
 		"bad level":              {good + "[log]\nlevel = \"trace\"\n", `f.toml:4: log.level: unknown value "trace"; known are debug`},

@@ -46,6 +46,7 @@ type fileSource struct {
 	Kind           string   `toml:"kind"`
 	From           string   `toml:"from"`
 	TrustForwarded bool     `toml:"trust_forwarded"`
+	TrustOwnAccess bool     `toml:"trust_own_access"`
 	Poll           bool     `toml:"poll"`
 	TimeZone       string   `toml:"timezone"`
 }
@@ -53,10 +54,11 @@ type fileSource struct {
 type fileActions struct {
 	Log       *bool `toml:"log"`
 	Blocklist []struct {
-		Path   string `toml:"path"`
-		Format string `toml:"format"`
-		Set    string `toml:"set"`
-		Mode   string `toml:"mode"`
+		Path   string   `toml:"path"`
+		Format string   `toml:"format"`
+		Set    string   `toml:"set"`
+		Mode   string   `toml:"mode"`
+		After  []string `toml:"after"`
 	} `toml:"blocklist"`
 	Exec []struct {
 		Name    string   `toml:"name"`

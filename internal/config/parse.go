@@ -116,7 +116,7 @@ func (p *parser) guards(f *file) {
 // Bounds of the memory of the process.
 const (
 	leastMemory = 64 << 20
-	mostMemory  = 64 << 30
+	mostMemory  = 2 << 30 // what the database can hold of it in one piece
 )
 
 func (p *parser) state(f *file) {
@@ -130,7 +130,7 @@ func (p *parser) state(f *file) {
 	if f.State.Memory != nil {
 		n, err := bytes(*f.State.Memory)
 		if c.Memory = n; err != nil || n < leastMemory || n > mostMemory {
-			p.fail(fmt.Sprintf("%q is no size from 64MiB to 64GiB", *f.State.Memory), `write it like "256MiB"`, "state", "memory")
+			p.fail(fmt.Sprintf("%q is no size from 64MiB to 2GiB", *f.State.Memory), `write it like "256MiB"`, "state", "memory")
 		}
 	}
 	if f.Control.Socket != nil {
@@ -152,7 +152,7 @@ func (p *parser) state(f *file) {
 
 func (p *parser) source(i int, f *fileSource) {
 	s := Source{Name: f.Name, Type: f.Type, Paths: f.Paths, Units: f.Units, Matches: f.Matches, Format: f.Format,
-		From: f.From, TrustForwarded: f.TrustForwarded, Poll: f.Poll}
+		From: f.From, TrustForwarded: f.TrustForwarded, TrustOwnAccess: f.TrustOwnAccess, Poll: f.Poll}
 	if f.Path != "" {
 		s.Paths = append([]string{f.Path}, s.Paths...)
 	}
@@ -219,7 +219,10 @@ func (p *parser) actions(f *file) {
 		a.Log = *f.Actions.Log
 	}
 	for i, b := range f.Actions.Blocklist {
-		out := Blocklist{Path: p.relative(b.Path), Format: b.Format, Set: b.Set}
+		out := Blocklist{Path: p.relative(b.Path), Format: b.Format, Set: b.Set, After: b.After}
+		if len(b.After) > 0 && !filepath.IsAbs(b.After[0]) {
+			p.failAt(i, "must be a list that begins with the program's full path", `as in after = ["/usr/sbin/nginx", "-s", "reload"]; it is run without a shell`, "actions", "blocklist", "after")
+		}
 		if b.Path == "" {
 			p.failAt(i, "is missing", "say which file to write", "actions", "blocklist", "path")
 		}
@@ -297,7 +300,30 @@ func (p *parser) unique() {
 			p.failAt(i, fmt.Sprintf("two blocklists write %s", b.Path), "one file a blocklist", "actions", "blocklist", "path")
 		}
 		seen["f "+b.Path] = true
+		if what := p.out.owner(b.Path); what != "" {
+			p.failAt(i, fmt.Sprintf("%s is %s, which the blocklist would replace", b.Path, what), "write the blocklist to a file of its own", "actions", "blocklist", "path")
+		}
 	}
+}
+
+// owner says what else of this configuration a path is; "" for nothing.
+func (c *Config) owner(path string) string {
+	switch path {
+	case c.Path:
+		return "this configuration"
+	case c.StateFile, c.StateFile + "-wal", c.StateFile + "-shm", c.StateFile + ".lock":
+		return "the database"
+	case c.Socket, c.Socket + ".lock":
+		return "the control socket"
+	}
+	for _, s := range c.Sources {
+		for _, pattern := range s.Paths {
+			if ok, _ := filepath.Match(pattern, path); ok || pattern == path {
+				return "a log of source " + s.Name
+			}
+		}
+	}
+	return ""
 }
 
 // ActionNames returns the names by which rules may speak of the configured actions.

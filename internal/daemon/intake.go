@@ -112,8 +112,8 @@ func (l *listener) reader(path string) (*format.Reader, error) {
 	if r := l.readers[path]; r != nil {
 		return r, nil
 	}
-	r, err := format.New(format.Options{Name: l.config.Format, Reference: time.Now(), Location: l.config.Location,
-		TrustForwarded: l.config.TrustForwarded, Kind: l.config.Kind})
+	r, err := format.New(format.Options{Name: l.config.Format, Reference: time.Now(), Location: location(l.config.Location),
+		TrustForwarded: l.config.TrustForwarded, TrustOwnAccess: l.config.TrustOwnAccess, Kind: l.config.Kind})
 	if err != nil {
 		return nil, err
 	}
@@ -146,6 +146,14 @@ func (l *listener) emit(b sources.Batch) error {
 		// Nobody has counted the batch: the position stays before it, and it is read again at the next start.
 		return l.ctx.Err()
 	}
+}
+
+// location is the zone of times that name none: syslog writes the host's own.
+func location(configured *time.Location) *time.Location {
+	if configured == nil {
+		return time.Local
+	}
+	return configured
 }
 
 // match reads the lines and collects what the rules make of them.
