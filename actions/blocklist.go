@@ -8,8 +8,10 @@ import (
 	"iter"
 	"maps"
 	"net/netip"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"regwarden/detector"
@@ -23,6 +25,9 @@ type BlocklistFile struct {
 	Format string
 	// Mode is the file's; zero keeps that of a file that is there, and makes a new one 0644.
 	Mode fs.FileMode
+	// After is a command, by its absolute path, with its arguments, that makes the file's reader read it again. It is run without a shell when the file was
+	// rewritten, and once at the start; files with the same command share a run.
+	After []string
 }
 
 // BlocklistOptions say which files a Blocklist writes.
@@ -53,6 +58,9 @@ type output struct {
 	renderer
 	file replacedFile
 	seal seal
+	// after is the command that readers need; owed says that it was not run since the file was last rewritten.
+	after []string
+	owed  bool
 }
 
 // seal tells whether a file still is what was written last: for a format whose text depends on when it is written, the bytes do not.
@@ -99,7 +107,7 @@ func (b *Blocklist) add(f BlocklistFile) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	b.outputs = append(b.outputs, output{renderer: r, file: replacedFile{path: path, mode: f.Mode}})
+	b.outputs = append(b.outputs, output{renderer: r, file: replacedFile{path: path, mode: f.Mode}, after: f.After, owed: len(f.After) > 0})
 	return nil
 }
 
@@ -156,12 +164,49 @@ func (b *Blocklist) write(ctx context.Context) error {
 		}
 		if written {
 			b.written = b.options.Clock()
+			b.outputs[i].owed = len(b.outputs[i].after) > 0
 		}
 	}
+	errs = append(errs, b.runAfter(ctx)...)
 	if len(errs) > 0 {
 		return fmt.Errorf("%s", oneLine(errs))
 	}
 	return nil
+}
+
+// runAfter runs the commands of the files that were rewritten, each once. One that fails is owed and run again with the next attempt.
+func (b *Blocklist) runAfter(ctx context.Context) []error {
+	var errs []error
+	ran := map[string]error{}
+	for i := range b.outputs {
+		o := &b.outputs[i]
+		if !o.owed || o.seal == (seal{}) {
+			continue // nothing to tell, or the file itself could not be written
+		}
+		name := strings.Join(o.after, "\x00")
+		err, known := ran[name]
+		if !known {
+			if err = runCommand(ctx, o.after); err != nil {
+				errs = append(errs, fmt.Errorf("after %s: %s: %w", o.file.path, o.after[0], err))
+			}
+			ran[name] = err
+		}
+		o.owed = err != nil
+	}
+	return errs
+}
+
+// afterTimeout is what a command that runs after a rewrite may take.
+const afterTimeout = 20 * time.Second
+
+// runCommand runs a command without a shell and without input.
+func runCommand(parent context.Context, command []string) error {
+	ctx, cancel := context.WithTimeout(parent, afterTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	output := &cut{limit: outputLimit}
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = "/", baseEnvironment(), output, output
+	return contained(parent, ctx, cmd, afterTimeout, output)
 }
 
 // held is what the files list, sorted.

@@ -157,7 +157,7 @@ func TestModeAndOwnerAreKept(t *testing.T) {
 	dir := t.TempDir()
 	kept, fixed, begun := filepath.Join(dir, "kept"), filepath.Join(dir, "fixed"), filepath.Join(dir, "begun")
 	for _, path := range []string{kept, fixed} {
-		if err := os.WriteFile(path, []byte("old\n"), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte("# written by regwarden\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.Chmod(path, 0o664); err != nil {
@@ -367,5 +367,48 @@ func TestBlocklistOptionsAreChecked(t *testing.T) {
 		if _, err := actions.NewBlocklist(row.options); err == nil || err.Error() != row.want {
 			t.Errorf("want %q, got %v", row.want, err)
 		}
+	}
+}
+
+// TestTheCommandAfterARewriteSeesTheNewFile, is run once for all changes of a rewrite, and again when it failed.
+func TestTheCommandAfterARewriteSeesTheNewFile(t *testing.T) {
+	dir := t.TempDir()
+	list, seen, fail := filepath.Join(dir, "list"), filepath.Join(dir, "seen"), filepath.Join(dir, "fail")
+	script := filepath.Join(dir, "reload")
+	text := "#!/bin/sh\ntest -e " + fail + " && exit 3\ngrep -cv '^#' " + list + " >> " + seen + " || true\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b := blocklist(t, actions.BlocklistFile{Path: list, Format: "plain", After: []string{script}})
+	if err := b.Sync(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, b, blocked("203.0.113.7/32"), blocked("203.0.113.8/32"))
+	if got := read(t, seen); got != "0\n2\n" {
+		t.Errorf("want a run at the start and one for both changes, got %q", got)
+	}
+	if err := os.WriteFile(fail, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Apply(t.Context(), []detector.Change{unblocked("203.0.113.7/32")}); err == nil || !strings.Contains(err.Error(), "after "+list) {
+		t.Fatalf("a command that fails: %v", err)
+	}
+	os.Remove(fail)
+	apply(t, b, unblocked("203.0.113.7/32"))
+	if got := read(t, seen); got != "0\n2\n1\n" {
+		t.Errorf("want the failed run made again though the file is right, got %q", got)
+	}
+}
+
+// TestAFileOfSomebodyElseIsNotReplaced: a mistyped path costs nobody his log.
+func TestAFileOfSomebodyElseIsNotReplaced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nginx.conf")
+	if err := os.WriteFile(path, []byte("worker_processes 1;\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := blocklist(t, actions.BlocklistFile{Path: path, Format: "nginx-deny"})
+	err := b.Sync(t.Context(), sample())
+	if err == nil || !strings.Contains(err.Error(), "was not written by regwarden") || read(t, path) != "worker_processes 1;\n" {
+		t.Errorf("got %v", err)
 	}
 }

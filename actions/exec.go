@@ -103,15 +103,20 @@ func (e *Exec) run(parent context.Context, c detector.Change) error {
 	}
 	output := &cut{limit: outputLimit}
 	cmd.Dir, cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = "/", values.environment(), bytes.NewReader(append(input, '\n')), output, output
+	return contained(parent, ctx, cmd, e.options.Timeout, output)
+}
+
+// contained runs a command in a process group of its own, which is killed as a whole when ctx, made of parent with a time limit, ends.
+func contained(parent, ctx context.Context, cmd *exec.Cmd, limit time.Duration, output *cut) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 2 * time.Second // for a child that left the group and keeps the output open
-	err = cmd.Run()
+	err := cmd.Run()
 	switch {
 	case err == nil || errors.Is(err, exec.ErrWaitDelay): // it went well and left a child behind
 		return nil
 	case parent.Err() == nil && ctx.Err() != nil:
-		return fmt.Errorf("killed after %v%s", e.options.Timeout, output)
+		return fmt.Errorf("killed after %v%s", limit, output)
 	}
 	return fmt.Errorf("%w%s", err, output)
 }

@@ -62,9 +62,15 @@ func (r renderer) content(blocks []detector.Block, now time.Time) ([32]byte, []b
 	return sha256.Sum256(fixed), text
 }
 
+// What every file of ours begins with, by which it is known again.
+const (
+	headBegins = "# written by regwarden"
+	jsonBegins = `{"target":`
+)
+
 // head is the first line of the formats that know comments. A comment has its own line: HAProxy and ipset would read a trailing one as data.
 func head(purpose string) []byte {
-	return []byte("# written by regwarden; do not edit, changes are lost; " + purpose + "\n")
+	return []byte(headBegins + "; do not edit, changes are lost; " + purpose + "\n")
 }
 
 // appendTarget writes an address alone for a whole-length prefix, else the prefix.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ type replacedFile struct {
 	path  string
 	mode  fs.FileMode // zero: keep, or 0644
 	swept bool        // left-over temporary files were looked for
+	ours  bool        // the file that is there was written by a regwarden
 }
 
 // fileState tells one version of a file from another.
@@ -59,6 +61,12 @@ func (f *replacedFile) replace(content []byte) (fileState, error) {
 	if err != nil {
 		return fileState{}, err
 	}
+	if !f.ours && before != nil && before.Size() > 0 {
+		if err := written(target); err != nil {
+			return fileState{}, err
+		}
+	}
+	f.ours = true
 	if !f.swept {
 		sweep(target)
 		f.swept = true
@@ -68,6 +76,23 @@ func (f *replacedFile) replace(content []byte) (fileState, error) {
 		return state, fmt.Errorf("write %s: %w", target, explained(err))
 	}
 	return state, nil
+}
+
+// written refuses a file that somebody else has written: a path that was mistyped must not cost a configuration or a log.
+func written(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("write %s: look at what is there: %w", path, errors.Unwrap(err))
+	}
+	defer f.Close()
+	begin := make([]byte, 64)
+	n, _ := io.ReadFull(f, begin)
+	for _, ours := range []string{headBegins, jsonBegins} {
+		if bytes.HasPrefix(begin[:n], []byte(ours)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("write %s: it is there and was not written by regwarden; remove it, or choose another path", path)
 }
 
 func (f *replacedFile) swap(target string, before fs.FileInfo, content []byte) (fileState, error) {

@@ -72,9 +72,14 @@ func valuesOf(c detector.Change, now time.Time) values {
 	return v
 }
 
+// baseEnvironment is what any command gets of an environment.
+func baseEnvironment() []string {
+	return []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
+}
+
 // environment is all that the command gets of one: nothing of the daemon's own.
 func (v values) environment() []string {
-	env := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C"}
+	env := baseEnvironment()
 	for _, name := range Placeholders {
 		env = append(env, "REGWARDEN_"+strings.ToUpper(name)+"="+v[name])
 	}

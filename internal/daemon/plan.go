@@ -87,7 +87,7 @@ func makeActions(c *config.Config, logger *slog.Logger) ([]actions.Action, error
 	if len(c.Actions.Blocklists) > 0 {
 		o := actions.BlocklistOptions{Name: "blocklist"}
 		for _, b := range c.Actions.Blocklists {
-			o.Files = append(o.Files, actions.BlocklistFile{Path: b.Path, Format: b.Format, Mode: b.Mode})
+			o.Files = append(o.Files, actions.BlocklistFile{Path: b.Path, Format: b.Format, Mode: b.Mode, After: b.After})
 			if b.Set != "" {
 				o.SetName = b.Set
 			}
