@@ -2,6 +2,7 @@ package detector
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -66,6 +67,14 @@ func (l *Ledger) Blocks() []Block {
 	slices.SortFunc(out, func(a, b Block) int { return a.Target.Compare(b.Target) })
 	return out
 }
+
+// Targets returns the targets that are blocked, in no order.
+func (l *Ledger) Targets() []netip.Prefix {
+	return slices.Collect(maps.Keys(l.blocks))
+}
+
+// Has says whether exactly this target is blocked.
+func (l *Ledger) Has(target netip.Prefix) bool { return l.blocks[target] != nil }
 
 // Len returns how many targets are blocked.
 func (l *Ledger) Len() int { return len(l.blocks) }

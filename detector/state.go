@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // The state is written as: the seed, the length of a JSON part and the part, and then each record that is of use as its table, key,
@@ -32,7 +33,23 @@ type stateEvidence struct{ Repositories, Projects, References, Users, Samples []
 const tallyTable = 255
 
 // State returns everything that the detector has counted, so that another one can go on from there.
-func (d *Detector) State() []byte {
+func (d *Detector) State() []byte { return d.AppendState(nil) }
+
+// StateSize is about how many bytes AppendState appends, rather more than fewer.
+func (d *Detector) StateSize() int {
+	n := 64<<10 + len(d.evidence.of)*2048
+	for _, t := range append(slices.Clone(d.counts.classes), d.tallies.table) {
+		n += min(t.live, savedRecords*2) * (recordFixed + 4*t.stride) / 2
+	}
+	return n
+}
+
+// savedRecords of a table are saved whole. Where there are more, a flood of addresses goes on, and what was seen once only is left out:
+// the file would grow as large as the memory.
+const savedRecords = 200_000
+
+// AppendState appends the state to out.
+func (d *Detector) AppendState(out []byte) []byte {
 	head := stateHead{Version: stateVersion, Base: d.counts.base, Newest: d.newest, Generation: d.tallies.generation,
 		Total: d.tallies.total, Active: d.tallies.active, WasActive: d.tallies.wasActive, Served: d.tallies.served, Storms: d.storms, Stats: d.stats,
 		Evidence: map[uint64]stateEvidence{}}
@@ -43,7 +60,7 @@ func (d *Detector) State() []byte {
 	if err != nil {
 		panic(fmt.Sprintf("detector: state: %v", err)) // numbers and strings cannot fail
 	}
-	out := binary.LittleEndian.AppendUint64(nil, d.seed[0])
+	out = binary.LittleEndian.AppendUint64(out, d.seed[0])
 	out = binary.LittleEndian.AppendUint64(out, d.seed[1])
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(text)))
 	out = append(out, text...)
@@ -54,9 +71,12 @@ func (d *Detector) State() []byte {
 	return d.tallies.table.appendTo(out, tallyTable, d.tallies.generation)
 }
 
+// recordFixed is what a record takes in the state besides its words.
+const recordFixed = 1 + 8 + 2 + 4 + 4 + 2
+
 func (t *table) appendTo(out []byte, number byte, now uint32) []byte {
 	for i, k := range t.keys {
-		if k == 0 || t.ends[i] <= now {
+		if k == 0 || t.ends[i] <= now || t.counts[i] < 2 && t.live > savedRecords {
 			continue
 		}
 		rec := t.record(i)
@@ -121,7 +141,7 @@ func (d *Detector) Restore(state []byte) error {
 }
 
 func (d *Detector) restoreRecords(b []byte, now uint32) error {
-	const fixed = 1 + 8 + 2 + 4 + 4 + 2
+	const fixed = recordFixed
 	for len(b) > 0 {
 		if len(b) < fixed {
 			return errState

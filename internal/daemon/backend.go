@@ -64,7 +64,27 @@ func (c *core) status() control.Status {
 			Applied: a.Applied, Failed: a.Failed, Dropped: a.Dropped, LastError: a.LastError, LastSuccess: a.LastSuccess})
 	}
 	s.Warnings = c.warnings()
+	for i := range s.Sources {
+		if src := &s.Sources[i]; src.Error == "" {
+			src.Error = c.trouble(src.Source)
+		}
+	}
 	return s
+}
+
+// trouble says why a source of files cannot be read at this moment; "" if it can.
+func (c *core) trouble(source string) string {
+	for _, s := range c.plan.config.Sources {
+		if s.Name != source || s.Type != "file" {
+			continue
+		}
+		for _, path := range s.Paths {
+			if warned := checkPath(s.Name, path); len(warned) > 0 {
+				return strings.TrimPrefix(warned[0], "source "+s.Name+": ")
+			}
+		}
+	}
+	return ""
 }
 
 // warnings are the faults that need a hand.
@@ -78,6 +98,9 @@ func (c *core) warnings() []string {
 	}
 	if !c.plan.config.DryRun && len(c.plan.config.Actions.Blocklists)+len(c.plan.config.Actions.Execs) == 0 {
 		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]]")
+	}
+	if time.Since(c.late) < time.Hour {
+		out = append(out, "blocks came too late to be made: lines are hours old, or their clock or time zone is not this host's (source.timezone)")
 	}
 	if c.detector.Stats().Evicted > 0 {
 		out = append(out, "counts were evicted before their time: a flood of addresses, or state.memory is small")
@@ -143,6 +166,9 @@ func (d *Daemon) change(f func(*core) ([]detector.Change, error)) (control.Chang
 }
 
 func (c *core) block(target netip.Prefix, length time.Duration, reason, by string) ([]detector.Change, error) {
+	if c.plan.config.DryRun {
+		return nil, &control.Problem{Title: "dry run", Status: http.StatusConflict, Detail: "dry_run is on: nobody is blocked, by hand neither", Hint: "remove dry_run from " + c.plan.config.Path + " and reload"}
+	}
 	if why := c.detector.NeverBlock(target); why != "" {
 		return nil, &control.Problem{Title: "never blocked", Status: http.StatusConflict, Detail: fmt.Sprintf("%v is never blocked: %s", target, why),
 			Hint: "regwarden allow list, ignoreip and trusted_proxies say who is protected"}
@@ -170,6 +196,9 @@ func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, 
 	if !r.All {
 		if target, err := config.ParsePrefix(r.Target); err == nil {
 			meant = func(b detector.Block) bool { return covers(b.Target, target) }
+			if len(c.ledger.Find(target)) > 0 && c.ledger.Has(target) {
+				meant = func(b detector.Block) bool { return b.Target == target } // this very block, not all that lie in it
+			}
 		} else {
 			byID = func(c detector.Cause) bool { return c.ID == r.Target }
 		}
@@ -182,12 +211,20 @@ func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, 
 			}, by, r.Reason, time.Now().UTC())...)
 		}
 	}
+	c.forgive(changes)
 	if len(changes) == 0 && !r.All {
 		return nil, &control.Problem{Title: "not blocked", Status: http.StatusNotFound, Detail: r.Target + " is not blocked",
 			Hint: "regwarden blocks lists who is"}
 	}
 	c.settle(changes)
 	return changes, nil
+}
+
+// forgive remembers what was lifted by hand.
+func (c *core) forgive(changes []detector.Change) {
+	for _, ch := range changes {
+		c.lifted[liftKey{ch.Block.Target, ch.Cause.Rule}] = ch.Time
+	}
 }
 
 // covers says whether a block is meant by a target that somebody names: the block covers the address, or lies in the network.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,7 +36,7 @@ type core struct {
 	intake *intake
 
 	runners   []*actions.Runner
-	runnersWG sync.WaitGroup
+	runnersWG *sync.WaitGroup
 	stopRun   context.CancelFunc
 
 	positions map[place]sources.Position
@@ -47,6 +48,8 @@ type core struct {
 	// known are the decisions of the last day: after a crash some lines are read again, and what was decided on them is not decided again,
 	// least of all when somebody has lifted it meanwhile.
 	known map[string]time.Time
+	// lifted is when somebody lifted a rule's block of a target: what the target did before is forgiven, also when its lines are read again.
+	lifted map[liftKey]time.Time
 	// unsaved are changes that the database did not take yet.
 	unsaved   []detector.Change
 	saveError string
@@ -58,6 +61,13 @@ type core struct {
 	lastSaved   time.Time
 	saveEvery   time.Duration
 	reloadError string
+	// late is when a decision last came too late to block anybody.
+	late time.Time
+}
+
+type liftKey struct {
+	target netip.Prefix
+	rule   string
 }
 
 type seen struct {
@@ -69,7 +79,7 @@ type seen struct {
 const (
 	tickEvery  = 250 * time.Millisecond
 	leastSave  = time.Second
-	mostSave   = time.Minute
+	mostSave   = 10 * time.Minute
 	hostsEvery = time.Minute
 	pruneEvery = time.Hour
 	// stateRate is how many bytes of state are written a second, so that checkpoints wear no disk out.
@@ -80,7 +90,7 @@ func newCore(ctx context.Context, p *plan, st *store.Store, logger *slog.Logger)
 	c := &core{logger: logger, plan: p, store: st, in: make(chan message, 16), calls: make(chan func(*core)),
 		ending: make(chan struct{}), broken: make(chan struct{}),
 		positions: map[place]sources.Position{}, pending: map[place][]byte{}, counts: map[place]*lineCounts{}, seen: map[place]seen{},
-		ended: map[string]string{}, warned: map[string]time.Time{}, saveEvery: leastSave}
+		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave}
 	if err := c.recall(ctx); err != nil {
 		return nil, err
 	}
@@ -205,7 +215,7 @@ func (c *core) finish() error {
 	c.stopIntake()
 	c.settle(nil)
 	err := c.checkpoint(time.Now())
-	c.stopRunners()
+	c.stopRunners(true)
 	if len(c.unsaved) > 0 {
 		err = errors.Join(err, fmt.Errorf("%d changes could not be saved", len(c.unsaved)))
 	}
@@ -227,8 +237,11 @@ func (c *core) count(m message) {
 	c.seen[m.place] = seen{dialect: m.dialect, at: time.Now()}
 	c.dirty = true
 	c.settle(changes)
-	if !remembered {
-		c.saveNow() // until then, a crash and a rotation together would leave nothing to find the old file by
+	if !remembered { // until it is saved, a crash and a rotation together would leave nothing to find the old file by
+		c.saveEvery = 0
+		if time.Since(c.lastSaved) > tickEvery {
+			c.saveNow()
+		}
 	}
 	if c.intake != nil {
 		select {
@@ -246,10 +259,17 @@ func (c *core) decide(d detector.Decision) []detector.Change {
 		}
 		c.known[d.ID] = time.Now()
 	}
+	if at, ok := c.lifted[liftKey{d.Target, d.Rule}]; ok && !d.Time.After(at) {
+		return nil
+	}
 	switch d.Verb {
 	case detector.VerbBlock, detector.VerbUnblock:
 		if !d.Until.IsZero() && !d.Until.After(time.Now()) {
-			return nil // an old log: the block would have ended before it began
+			// An old log: the block would have ended before it began.
+			c.late = time.Now()
+			c.warn("late "+d.Rule, "a block would have ended before it was decided: the lines are late, or their clock or time zone is not this host's",
+				"rule", d.Rule, "target", d.Target, "line_time", d.Time, "behind", time.Since(d.Time).Round(time.Second))
+			return nil
 		}
 		return c.ledger.Enter(d)
 	}

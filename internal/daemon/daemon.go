@@ -34,6 +34,7 @@ type Daemon struct {
 	options Options
 	logger  *slog.Logger
 	core    *core
+	rules   int // at the start, for the log
 	since   time.Time
 }
 
@@ -49,6 +50,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer st.Close()
+	d.rules = len(plan.set.Rules)
 	if d.core, err = newCore(ctx, plan, st, o.Logger); err != nil {
 		return err
 	}
@@ -72,7 +74,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	go func() { coreDone <- d.core.run() }()
 	d.core.do(func(c *core) { c.start() })
 	d.logger.Info("regwarden runs", "version", d.options.Version, "config", d.options.Config.Path,
-		"rules", len(d.core.plan.set.Rules), "sources", len(d.options.Config.Sources), "dry_run", d.options.Config.DryRun)
+		"rules", d.rules, "sources", len(d.options.Config.Sources), "dry_run", d.options.Config.DryRun)
 	if d.options.Ready != nil {
 		d.options.Ready()
 	}

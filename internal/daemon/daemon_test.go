@@ -77,14 +77,14 @@ func TestABlockLiftedByHandIsNotMadeAgainFromLinesReadAgain(t *testing.T) {
 	h.run()
 	for round := range 8 {
 		client := fmt.Sprintf("203.0.113.%d", round+1)
-		h.append("access.log", strings.Repeat(line(client), 5))
-		h.until("it is blocked", func() bool { return h.blocked()[client] != "" })
+		h.append("access.log", strings.Repeat(line(client), 20)) // more than one full count: those after the first find a block already there
+		h.until("it is blocked", func() bool { return h.blocked()[client] != "" && h.lines() == uint64(20*(round+1)) })
 		if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: client}); err != nil {
 			t.Fatal(err)
 		}
 		h.kill(syscall.SIGKILL)
 		h.run()
-		h.until("all lines are counted", func() bool { return h.lines() == uint64(5*(round+1)) })
+		h.until("all lines are counted", func() bool { return h.lines() == uint64(20*(round+1)) })
 		if got := h.blocked(); len(got) > 0 {
 			t.Fatalf("blocked again: %v", got)
 		}
@@ -164,6 +164,67 @@ func TestReloadIsAllOrNothing(t *testing.T) {
 	})
 	h.append("access.log", line("203.0.113.7"))
 	h.until("the fifth hit blocks, though four came before the reload", func() bool { return h.listed("203.0.113.7") })
+}
+
+// TestABlocklistThatIsNoLongerConfiguredIsEmptied by the reload that takes it out.
+func TestABlocklistThatIsNoLongerConfiguredIsEmptied(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1h", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("it is listed", func() bool { return h.listed("203.0.113.9") })
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	h.write("regwarden.toml", strings.Replace(string(text), "blocklist.txt", "other.txt", 1))
+	if _, err := h.client.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if h.listed("203.0.113.9") {
+		t.Error("the old file still lists it")
+	}
+	h.until("the new file lists it", func() bool {
+		b, _ := os.ReadFile(h.path("other.txt"))
+		return strings.Contains(string(b), "203.0.113.9")
+	})
+}
+
+// TestAWideUnblockByNameLeavesWhatLiesInIt: who undoes a block of a network undoes that block.
+func TestAWideUnblockByNameLeavesWhatLiesInIt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	for _, target := range []string{"203.0.113.9", "203.0.113.0/24"} {
+		if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, left := range []int{1, 0} { // the second time there is no such block, and what lies in it is meant
+		if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.0/24"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := h.blocked(); len(got) != left {
+			t.Errorf("want %d left, got %v", left, got)
+		}
+	}
+}
+
+// TestDryRunBlocksNobodyByHandNeither.
+func TestDryRunBlocksNobodyByHandNeither(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "dry_run = true\n"+simple, map[string]string{"count": countRule(5)})
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1h", Reason: "test"}); err == nil {
+		t.Error("a block by hand was made in a dry run")
+	}
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 9))
+	h.until("it is told", func() bool {
+		entries, _ := h.client.History(t.Context(), control.HistoryFilter{})
+		return len(entries) == 1 && entries[0].Verb == "would-block"
+	})
+	if got := h.blocked(); len(got) > 0 {
+		t.Errorf("blocked: %v", got)
+	}
 }
 
 // TestADamagedDatabaseIsSetAside and said; the daemon goes on.

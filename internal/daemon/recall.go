@@ -1,11 +1,13 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"regwarden/detector"
@@ -54,6 +56,17 @@ func (c *core) recall(ctx context.Context) error {
 const knownFor = 24 * time.Hour
 
 func (c *core) recallKnown(ctx context.Context, checkpoint time.Time) error {
+	lifts, err := c.store.History(ctx, store.HistoryFilter{Since: time.Now().Add(-knownFor), Limit: 100_000})
+	if err != nil {
+		return err
+	}
+	for _, e := range lifts {
+		if (e.Verb == detector.ChangeUnblock || e.Verb == detector.ChangeShorten) && e.By != "storm guard" && e.By != "expiry" {
+			if k := (liftKey{e.Target, e.Cause.Rule}); e.Time.After(c.lifted[k]) {
+				c.lifted[k] = e.Time
+			}
+		}
+	}
 	ids, err := c.store.Known(ctx, checkpoint.Add(-knownFor))
 	c.known = map[string]time.Time{}
 	for id := range ids {
@@ -65,6 +78,11 @@ func (c *core) recallKnown(ctx context.Context, checkpoint time.Time) error {
 // forgetKnown keeps the decisions of the last day, and of a storm of them no more than fit in a few megabytes.
 func (c *core) forgetKnown(now time.Time) {
 	const most = 50_000
+	for k, at := range c.lifted {
+		if now.Sub(at) > knownFor {
+			delete(c.lifted, k)
+		}
+	}
 	for id, at := range c.known {
 		if now.Sub(at) > knownFor || len(c.known) > most {
 			delete(c.known, id)
@@ -91,7 +109,11 @@ func (c *core) restore(point store.Checkpoint) {
 	c.seed = seed
 	c.detector = detector.New(c.plan.set.Rules, c.options(c.plan), seed, c.ledger)
 	if len(state) > 0 {
-		if err := c.detector.Restore(state); err != nil {
+		err := c.detector.Restore(state)
+		if ahead := time.Until(c.detector.Newest()); err == nil && ahead > time.Hour {
+			err = fmt.Errorf("they are %v ahead of this host's clock", ahead.Round(time.Minute))
+		}
+		if err != nil {
 			c.logger.Error("saved counts cannot be read and are forgotten; blocks and positions are kept", "error", err)
 			c.detector = detector.New(c.plan.set.Rules, c.options(c.plan), seed, c.ledger)
 		}
@@ -122,6 +144,7 @@ func (c *core) tick(now time.Time) {
 	}
 	if c.due("prune", pruneEvery, now) {
 		c.forgetKnown(now)
+		c.forgetPaths(now)
 		if err := c.store.Prune(context.Background(), c.plan.config.HistoryKeep, maxHistory); err != nil {
 			c.warn("prune", "old history cannot be removed", "error", err.Error())
 		}
@@ -175,12 +198,31 @@ func (c *core) joinState() []byte {
 	if err != nil {
 		panic(fmt.Sprintf("daemon: state: %v", err)) // names and numbers cannot fail
 	}
-	var b bytes.Buffer
-	b.Write(binary.LittleEndian.AppendUint32(nil, uint32(len(text))))
-	b.Write(text)
-	b.Write(c.detector.State())
-	return b.Bytes()
+	b := make([]byte, 0, 4+len(text)+c.detector.StateSize()) // in one piece, for it can be large
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(text)))
+	return c.detector.AppendState(append(b, text...))
 }
+
+// forgetPaths forgets files that are gone for good, such as the logs of containers that ended.
+func (c *core) forgetPaths(now time.Time) {
+	for p := range c.positions {
+		last := c.seen[p].at
+		if last.IsZero() {
+			c.seen[p] = seen{at: now} // from an earlier run: it gets its time
+			continue
+		}
+		if _, err := os.Lstat(p.Path); now.Sub(last) < goneFor || !errors.Is(err, fs.ErrNotExist) || p.Path == "journal" || p.Path == "stdin" {
+			continue
+		}
+		delete(c.positions, p)
+		delete(c.pending, p)
+		delete(c.counts, p)
+		delete(c.seen, p)
+	}
+}
+
+// goneFor is how long a file may be away before its position is forgotten.
+const goneFor = 24 * time.Hour
 
 func splitState(b []byte) (own []savedCounts, state []byte) {
 	if len(b) < 4 {

@@ -24,7 +24,8 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed))
 	c.detector.SetRules(p.set.Rules, c.options(p))
 	if actionsChanged {
-		c.stopRunners()
+		c.stopRunners(false)
+		c.emptyRemoved(old.config, p.config)
 		c.startRunners(p.actions)
 		result.Changed = append(result.Changed, "actions")
 	}

@@ -4,10 +4,13 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
+	"sync"
 	"time"
 
 	"regwarden/actions"
 	"regwarden/detector"
+	"regwarden/internal/config"
 )
 
 // stdin is what a source of type "stdin" reads.
@@ -17,7 +20,7 @@ var stdin io.Reader = os.Stdin
 func (c *core) startRunners(list []actions.Action) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stopRun = cancel
-	c.runners = nil
+	c.runners, c.runnersWG = nil, &sync.WaitGroup{}
 	blocks := c.ledger.Blocks()
 	for _, a := range list {
 		r := actions.NewRunner(a, actions.RunnerOptions{Logger: c.logger.With("action", a.Name())})
@@ -31,30 +34,66 @@ func (c *core) startRunners(list []actions.Action) {
 	}
 }
 
-// stopRunners lets each action carry out what is left, within its own time limit, and waits.
-func (c *core) stopRunners() {
-	flush, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-	defer cancel()
-	for _, r := range c.runners {
-		if err := r.Flush(flush); err != nil {
-			c.logger.Warn("an action did not finish; its blocks are made right at the next start", "action", r.Status().Name, "error", err)
+// stopRunners ends the actions' goroutines, within bounds: an action that ignores its time limit is left behind. With flush each first carries out what
+// is left; without, others will make all right at once.
+func (c *core) stopRunners(flush bool) {
+	if c.stopRun == nil {
+		return
+	}
+	if flush {
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		for _, r := range c.runners {
+			if err := r.Flush(ctx); err != nil {
+				c.logger.Warn("an action did not finish; its blocks are made right at the next start", "action", r.Status().Name, "error", err)
+			}
 		}
 	}
-	if c.stopRun != nil {
-		c.stopRun()
+	c.stopRun()
+	ended, running := make(chan struct{}), c.runnersWG
+	go func() { running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(runnersStop):
+		c.logger.Error("an action does not end and is left behind")
 	}
-	c.runnersWG.Wait()
+}
+
+// runnersStop is a little more than what a runner gives its action for a last attempt.
+const runnersStop = 6 * time.Second
+
+// emptyRemoved empties the blocklist files that a reload took out of the configuration: nobody would take their entries off any more.
+func (c *core) emptyRemoved(old, now *config.Config) {
+	var files []actions.BlocklistFile
+	for _, b := range old.Actions.Blocklists {
+		if !slices.ContainsFunc(now.Actions.Blocklists, func(n config.Blocklist) bool { return n.Path == b.Path }) {
+			files = append(files, actions.BlocklistFile{Path: b.Path, Format: b.Format, Mode: b.Mode, After: b.After})
+		}
+	}
+	if len(files) == 0 {
+		return
+	}
+	list, err := actions.NewBlocklist(actions.BlocklistOptions{Name: "removed", Files: files})
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.Background(), runnersStop)
+		defer cancel()
+		err = list.Sync(ctx, nil)
+	}
+	if err != nil {
+		c.logger.Error("a blocklist that is no longer configured could not be emptied; its entries stay", "error", err)
+	}
 }
 
 // spareAllowed lifts the blocks of targets that must not be blocked any more.
 func (c *core) spareAllowed() []detector.Change {
 	var changes []detector.Change
 	now := time.Now()
-	for _, b := range c.ledger.Blocks() {
-		if why := c.detector.NeverBlock(b.Target); why != "" {
-			changes = append(changes, c.ledger.Lift(b.Target, func(detector.Cause) bool { return true }, "never-block", why, now)...)
+	for _, target := range c.ledger.Targets() {
+		if why := c.detector.NeverBlock(target); why != "" {
+			changes = append(changes, c.ledger.Lift(target, func(detector.Cause) bool { return true }, "never-block", why, now)...)
 		}
 	}
+	c.forgive(changes)
 	c.settle(changes)
 	return changes
 }
