@@ -47,6 +47,7 @@ func allowAddCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		printDoubts(c.ErrOrStderr(), done)
 		if *asJSON {
 			return control.WriteJSON(c.OutOrStdout(), done)
 		}

@@ -37,6 +37,7 @@ func blockCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		printDoubts(c.ErrOrStderr(), done)
 		if *asJSON {
 			return control.WriteJSON(c.OutOrStdout(), done)
 		}
@@ -44,6 +45,13 @@ func blockCommand() *cobra.Command {
 		return nil
 	}
 	return c
+}
+
+// printDoubts tells what keeps a change from taking effect or from lasting.
+func printDoubts(w io.Writer, done control.Changed) {
+	for _, line := range done.Warnings {
+		fmt.Fprintf(w, "regwarden: warning: %s\n", escape(line))
+	}
 }
 
 // printChanges says what became of each target, in the words of who asked for it.

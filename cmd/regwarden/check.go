@@ -78,6 +78,11 @@ func check(path, dir string) (checkResult, error) {
 	if err := r.take(err); err != nil {
 		return r, err
 	}
+	if c != nil && len(r.Problems) == 0 {
+		if err := r.take(daemon.CheckConfig(c)); err != nil {
+			return r, err
+		}
+	}
 	if set != nil {
 		r.Rules, r.Off = len(set.Rules), append(r.Off, set.Off...)
 		failed, n := daemon.CheckRules(set)

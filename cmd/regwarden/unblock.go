@@ -50,6 +50,7 @@ func unblockCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		printDoubts(c.ErrOrStderr(), done)
 		if *asJSON {
 			return control.WriteJSON(c.OutOrStdout(), done)
 		}

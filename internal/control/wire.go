@@ -115,6 +115,8 @@ type UnblockRequest struct {
 // Changed answers block, unblock and allow: what changed, in order.
 type Changed struct {
 	Changes []detector.Change `json:"changes"`
+	// Warnings say what keeps the change from taking effect or from lasting: a database that is full, an action that fails.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // AllowEntry is one prefix that is never blocked, put there by hand: GET, POST and DELETE /v1/allow.

@@ -162,7 +162,25 @@ func (d *Daemon) change(f func(*core) ([]detector.Change, error)) (control.Chang
 	if !d.core.do(func(c *core) { changes, err = f(c) }) {
 		return control.Changed{}, stopped
 	}
-	return control.Changed{Changes: changes}, err
+	var warnings []string
+	if err == nil && len(changes) > 0 {
+		d.core.do(func(c *core) { warnings = c.doubts() })
+	}
+	return control.Changed{Changes: changes, Warnings: warnings}, err
+}
+
+// doubts are why a change may not take effect or not last.
+func (c *core) doubts() []string {
+	var out []string
+	if c.saveError != "" {
+		out = append(out, "the change is not saved and would be lost in a crash: "+c.saveError)
+	}
+	for _, r := range c.runners {
+		if s := r.Status(); !s.Healthy {
+			out = append(out, fmt.Sprintf("action %s fails, so the change may not have taken effect there: %s", s.Name, s.LastError))
+		}
+	}
+	return out
 }
 
 func (c *core) block(target netip.Prefix, length time.Duration, reason, by string) ([]detector.Change, error) {

@@ -4,12 +4,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 
 	"regwarden/internal/config"
 )
+
+// CheckConfig makes all that the daemon would make at its start of a configuration, and touches nothing.
+func CheckConfig(c *config.Config) error {
+	_, err := makePlan(c, slog.New(slog.DiscardHandler))
+	return err
+}
 
 // CheckHost looks whether this host has what the configuration names, and returns what to look after, one line each. Nothing of it keeps the daemon
 // from starting: it waits for files, and tries actions again.
@@ -35,6 +42,11 @@ func CheckHost(c *config.Config) []string {
 	for _, e := range c.Actions.Execs {
 		if _, err := exec.LookPath(e.Command[0]); err != nil {
 			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", e.Name, e.Command[0], errors.Unwrap(err)))
+		}
+	}
+	for _, p := range c.IgnoreIP {
+		if p.Bits() == 0 {
+			out = append(out, fmt.Sprintf("ignoreip: %v protects everybody", p))
 		}
 	}
 	if len(c.Actions.Blocklists)+len(c.Actions.Execs) == 0 && !c.DryRun {

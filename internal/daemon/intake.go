@@ -169,6 +169,10 @@ func match(data []byte, r *format.Reader, m *detector.Matcher, now time.Time, f 
 		switch r.Read(line, &e) {
 		case format.Noise:
 			continue
+		case format.Foreign:
+			if !m.ReadsLines() {
+				continue
+			}
 		case format.Parsed:
 			n.Events++
 		default:

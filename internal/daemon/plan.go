@@ -36,7 +36,7 @@ func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	}
 	for _, s := range c.Sources {
 		if _, err := format.New(format.Options{Name: s.Format}); err != nil {
-			return nil, strict.Problems{{File: c.Path, Key: "source.format", Text: err.Error()}}
+			return nil, strict.Problems{{File: c.Path, Key: "source.format", Text: err.Error(), Hint: "source " + s.Name + ` needs one of them, or "auto"`}}
 		}
 	}
 	for _, a := range p.actions {

@@ -65,7 +65,7 @@ func (x *Explainer) Explain(line []byte) Line {
 	verdict := x.reader.Read(line, &e)
 	x.lines++
 	out := Line{Number: x.lines, Dialect: x.reader.Dialect(), Wrapper: x.reader.Wrapper(), Fields: []Pair{}, Rules: []Verdict{},
-		Verdict: [...]string{format.Unparsed: "unparsed", format.Parsed: "parsed", format.Noise: "noise"}[verdict]}
+		Verdict: [...]string{format.Unparsed: "unparsed", format.Parsed: "parsed", format.Noise: "noise", format.Foreign: "noise"}[verdict]}
 	if verdict == format.Noise {
 		return out
 	}

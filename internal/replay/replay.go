@@ -182,7 +182,7 @@ func (r *replay) next(s *stream) error {
 		if verdict == format.Unparsed {
 			r.summary.Unparsed++
 		}
-		if verdict == format.Noise {
+		if verdict == format.Noise || verdict == format.Foreign && !r.matcher.ReadsLines() {
 			continue
 		}
 		if s.event.Time.IsZero() {

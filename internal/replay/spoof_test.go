@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"regwarden/detector"
+	"regwarden/internal/replay"
+	"regwarden/rules"
 )
 
 // TestNobodyElseIsBlocked: an attacker writes a victim's address wherever a client can write: headers, user names, user agents, paths, parameters. Each
@@ -79,5 +83,36 @@ func TestAnOldLogWithoutYearsIsReadAsOfItsFile(t *testing.T) {
 	decisions, _ := run(t, path)
 	if len(decisions) != 1 || decisions[0].Time.Year() != 2025 {
 		t.Errorf("got %+v", decisions)
+	}
+}
+
+// TestAFailregexReadsLinesOfProgramsThatNoDialectKnows, also behind a syslog header.
+func TestAFailregexReadsLinesOfProgramsThatNoDialectKnows(t *testing.T) {
+	r, err := rules.Parse("dovecot", "dovecot.toml", []byte(`
+summary = "guesses mail passwords"
+maxretry = 5
+findtime = "10m"
+bantime = "1h"
+failregex = 'imap-login: Aborted login \(auth failed.*rip=<HOST>,'
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "mail.log")
+	var b strings.Builder
+	for i := range 5 {
+		fmt.Fprintf(&b, "2026-10-05T08:00:%02d.000000+00:00 vm dovecot: imap-login: Aborted login (auth failed, 1 attempts): user=<x>, rip=203.0.113.9, lip=192.0.2.1\n", i)
+	}
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got []detector.Decision
+	if _, err := replay.Run(t.Context(), replay.Options{Files: []string{path}, Rules: []*detector.Rule{r}, Now: time.Now(),
+		Detector: detector.Options{Guards: detector.DefaultGuards, Mask: detector.DefaultMask, Memory: 1 << 20}},
+		func(d detector.Decision) { got = append(got, d) }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || got[0].Verb != detector.VerbBlock || got[0].Target.Addr().String() != "203.0.113.9" {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -40,9 +40,11 @@ const (
 	Parsed
 	// Noise: the line is known and says nothing that a rule could want, or is a part of a record that goes on.
 	Noise
+	// Foreign: a program's line behind a syslog header that no dialect knows. Only a rule with a failregex can want it.
+	Foreign
 )
 
-var verdictNames = [...]string{"unparsed", "parsed", "noise"}
+var verdictNames = [...]string{"unparsed", "parsed", "noise", "foreign"}
 
 // String returns the name that explain prints.
 func (v Verdict) String() string {

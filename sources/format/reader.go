@@ -118,7 +118,7 @@ func (r *Reader) read(line string, e *detector.Event) Verdict {
 	}
 	verdict := r.readEither(inner, e)
 	if verdict == Unparsed && r.syslog {
-		return Noise
+		return Foreign
 	}
 	return verdict
 }
