@@ -35,6 +35,8 @@ type core struct {
 	broken chan struct{} // closed when the core cannot go on
 	intake *intake
 
+	// gone are the ends of blocks since the checkpoint that we went on from.
+	gone      []store.HistoryEntry
 	runners   []*actions.Runner
 	runnersWG *sync.WaitGroup
 	stopRun   context.CancelFunc

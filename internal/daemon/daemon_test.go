@@ -250,3 +250,28 @@ func TestASecondDaemonIsRefused(t *testing.T) {
 		t.Errorf("got %q", out)
 	}
 }
+
+// TestACommandHearsOfAnUnblockAlthoughTheDaemonWasKilled right after it.
+func TestACommandHearsOfAnUnblockAlthoughTheDaemonWasKilled(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple+"[[actions.exec]]\ncommand = [\"/bin/sh\", \"-c\", \"test -e \\\"$0\\\" && sleep 60; echo $1 $2 >> \\\"$3\\\"\", \"HANG\", \"{verb}\", \"{address}\", \"TOLD\"]\n", nil)
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	h.write("regwarden.toml", strings.NewReplacer("HANG", h.path("hang"), "TOLD", h.path("told")).Replace(string(text)))
+	told := func() string {
+		b, _ := os.ReadFile(h.path("told"))
+		return string(b)
+	}
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1h", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the command is told", func() bool { return told() == "block 203.0.113.9\n" })
+	h.write("hang", "")
+	if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.9"}); err != nil {
+		t.Fatal(err)
+	}
+	h.kill(syscall.SIGKILL)
+	os.Remove(h.path("hang"))
+	h.run()
+	h.until("the command is told of the end", func() bool { return strings.HasSuffix(told(), "unblock 203.0.113.9\n") })
+}

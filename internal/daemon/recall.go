@@ -61,6 +61,9 @@ func (c *core) recallKnown(ctx context.Context, checkpoint time.Time) error {
 		return err
 	}
 	for _, e := range lifts {
+		if (e.Verb == detector.ChangeUnblock || e.Verb == detector.ChangeExpire) && e.Time.After(checkpoint.Add(-time.Second)) && len(c.gone) < 1000 {
+			c.gone = append(c.gone, e)
+		}
 		if (e.Verb == detector.ChangeUnblock || e.Verb == detector.ChangeShorten) && e.By != "storm guard" && e.By != "expiry" {
 			if k := (liftKey{e.Target, e.Cause.Rule}); e.Time.After(c.lifted[k]) {
 				c.lifted[k] = e.Time

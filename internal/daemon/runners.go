@@ -22,9 +22,17 @@ func (c *core) startRunners(list []actions.Action) {
 	c.stopRun = cancel
 	c.runners, c.runnersWG = nil, &sync.WaitGroup{}
 	blocks := c.ledger.Blocks()
+	before, gone := c.endedLately(blocks)
+	c.gone = nil
 	for _, a := range list {
-		r := actions.NewRunner(a, actions.RunnerOptions{Logger: c.logger.With("action", a.Name())})
-		r.Reset(blocks)
+		r := actions.NewRunner(a, actions.RunnerOptions{Logger: c.logger})
+		if _, ok := a.(actions.Syncer); ok {
+			r.Reset(blocks)
+		} else {
+			// A command may have died before it was told of an end: it is told of the block and its end again.
+			r.Reset(append(before, blocks...))
+			r.Enqueue(gone)
+		}
 		c.runners = append(c.runners, r)
 		c.runnersWG.Go(func() {
 			if err := r.Run(ctx); err != nil && ctx.Err() == nil {
@@ -32,6 +40,18 @@ func (c *core) startRunners(list []actions.Action) {
 			}
 		})
 	}
+}
+
+// endedLately are blocks that ended just before a crash, as they were, and their ends.
+func (c *core) endedLately(blocks []detector.Block) (before []detector.Block, gone []detector.Change) {
+	for _, e := range c.gone {
+		if slices.ContainsFunc(blocks, func(b detector.Block) bool { return b.Target == e.Target }) {
+			continue
+		}
+		before = append(before, detector.Block{Target: e.Target, Until: e.Cause.Until, Causes: []detector.Cause{e.Cause}})
+		gone = append(gone, detector.Change{Time: e.Time, Verb: e.Verb, Block: detector.Block{Target: e.Target}, Cause: e.Cause, By: e.By, Note: e.Note})
+	}
+	return before, gone
 }
 
 // stopRunners ends the actions' goroutines, within bounds: an action that ignores its time limit is left behind. With flush each first carries out what

@@ -28,7 +28,7 @@ func takeLock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: open its lock: %w", path, err)
 	}
-	if err := flock(lock); err != nil {
+	if err := flockSoon(lock); err != nil {
 		owner := ownerOf(lock)
 		lock.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
@@ -40,6 +40,19 @@ func takeLock(path string) (*os.File, error) {
 		_, _ = lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return lock, nil
+}
+
+// lockPatience is how long a lock is waited for: a daemon that was killed while it started a command leaves its lock, for a moment, to the
+// child that has not become that command yet.
+const lockPatience = time.Second
+
+func flockSoon(f *os.File) error {
+	for begun := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		err := flock(f)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Since(begun) > lockPatience {
+			return err
+		}
+	}
 }
 
 func flock(f *os.File) error {
