@@ -15,7 +15,7 @@ import (
 var rooms = map[string][]string{
 	"detector":                     {},
 	"sources":                      {"detector"},
-	"sources/format":               {"detector"},
+	"sources/format":               {"detector", "internal/strict"},
 	"actions":                      {"detector"},
 	"rules":                        {"detector", "internal/strict"},
 	"internal/strict":              {},

@@ -9,6 +9,7 @@ import (
 	"github.com/valyala/fastjson"
 
 	"regwarden/detector"
+	"regwarden/internal/strict"
 )
 
 // parserKeep is the longest JSON line after which a parser is used again: it holds on to 17 to 47 times the worst line it
@@ -54,8 +55,11 @@ func New(options Options) (*Reader, error) {
 			return r, nil
 		}
 	}
-	return nil, fmt.Errorf("format %q is unknown, the nearest is %q: one of %s",
-		options.Name, nearest(options.Name, Names()), strings.Join(Names(), ", "))
+	near := ""
+	if n := strict.Nearest(options.Name, Names()); n != "" {
+		near = fmt.Sprintf("; did you mean %q?", n)
+	}
+	return nil, fmt.Errorf("unknown format %q%s; known are %s", options.Name, near, strings.Join(Names(), ", "))
 }
 
 // Read reads one line, given without its newline, into e. It resets e first, and sets Weight and Kind for every verdict.
