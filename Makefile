@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test unit stress lint fuzz bench clean
+.PHONY: build run test unit integration lint fuzz bench bench-firewall clean
 
 build:            ## the one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o regwarden ./cmd/regwarden
@@ -16,6 +16,9 @@ test: lint        ## everything; as root it installs what the tests want and run
 unit:             ## what needs no root, in under two minutes
 	$(GO) test ./...
 
+integration:      ## the firewalls, with real traffic in network namespaces of their own; needs root
+	REGWARDEN_STRESS=1 $(GO) test -count=1 -timeout 20m ./actions ./internal/daemon
+
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -26,6 +29,10 @@ fuzz:             ## every fuzz target for a minute
 
 bench:            ## throughput beside grep and fail2ban; writes bench/RESULTS.md
 	./bench/run
+
+bench-firewall:   ## blocks into the kernel, beside one rule or one command a block; needs root; writes bench/FIREWALL.md
+	CGO_ENABLED=0 $(GO) build -o bench/out/firewall ./bench/firewall
+	unshare --net bench/out/firewall
 
 clean:
 	rm -rf regwarden bench/data bench/out

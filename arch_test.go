@@ -17,6 +17,7 @@ var rooms = map[string][]string{
 	"sources":                      {"detector"},
 	"sources/format":               {"detector", "internal/strict"},
 	"actions":                      {"detector"},
+	"actions/internal/netlab":      {},
 	"rules":                        {"detector", "internal/strict"},
 	"internal/strict":              {},
 	"internal/config":              {"detector", "internal/strict"},

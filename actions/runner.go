@@ -200,6 +200,31 @@ func (r *Runner) push(c detector.Change) {
 	r.drop(1)
 }
 
+// Doubt says that the outside may no longer be what was made of it, and why: a Syncer is synced soon, others cannot be helped. It is said
+// once until that is done. Any goroutine may call it.
+func (r *Runner) Doubt(reason string) {
+	if r.syncer != nil && r.suspect() {
+		r.options.Logger.Warn("action is in doubt and is made right again", "action", r.action.Name(), "reason", reason)
+	}
+}
+
+// suspect leaves all that waits to a Sync; false if that is due already.
+func (r *Runner) suspect() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.doubt.dirty {
+		return false
+	}
+	r.sequence++
+	d := doubt{dirty: true, changes: len(r.queue), oldest: r.sequence}
+	if len(r.queue) > 0 {
+		d.oldest = r.queue[0].sequence
+	}
+	r.doubt, r.queue = d, nil
+	r.rouse()
+	return true
+}
+
 // drop gives up the oldest changes.
 func (r *Runner) drop(n int) {
 	if n <= 0 {

@@ -439,3 +439,51 @@ func TestAWidenedBlockIsAHostBlock(t *testing.T) {
 		t.Errorf("want the widened block only, got %q", got)
 	}
 }
+
+func TestADoubtFromOutsideIsASync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		rec := actions.NewRecorder("rec", detector.ScopeHost)
+		r := actions.NewRunner(rec, actions.RunnerOptions{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		r.Reset([]detector.Block{block("203.0.113.7/32", cause("a"))})
+		start(t, r)
+		flush(t, r)
+		if err := rec.Sync(t.Context(), nil); err != nil { // somebody removes it all
+			t.Fatal(err)
+		}
+		r.Enqueue([]detector.Change{blocked("203.0.113.8/32")})
+		r.Doubt("the table is gone")
+		flush(t, r)
+		if want, got := "203.0.113.7/32 203.0.113.8/32", targets(rec.Blocks()); want != got {
+			t.Errorf("want %s, got %s", want, got)
+		}
+		if s := r.Status(); rec.Syncs() != 3 || !s.Healthy || s.Pending != 0 || s.Applied != 2 {
+			t.Errorf("want one more sync and nothing pending, got %d syncs and %+v", rec.Syncs(), s)
+		}
+		rec.Fail(errors.New("no route"))
+		r.Doubt("the set is gone")
+		synctest.Wait()
+		r.Doubt("the set is gone") // it is to be synced again as it is
+		flush(t, r)
+		if rec.Syncs() != 4 {
+			t.Errorf("want one more sync, got %d", rec.Syncs())
+		}
+		synctest.Wait() // the runner has said that it works again
+		for _, reason := range []string{"the table is gone", "the set is gone"} {
+			if n := strings.Count(logged.String(), reason); n != 1 {
+				t.Errorf("want %q said once, got %d times", reason, n)
+			}
+		}
+	})
+}
+
+func TestADoubtAboutACommandIsNothing(t *testing.T) {
+	rec := actions.NewRecorder("rec", detector.ScopeHost)
+	r := actions.NewRunner(plain{rec}, actions.RunnerOptions{})
+	r.Doubt("somebody removed a rule")
+	start(t, r)
+	flush(t, r)
+	if s := r.Status(); s.Pending != 0 || len(rec.Changes()) != 0 {
+		t.Errorf("want nothing to happen, got %+v", s)
+	}
+}

@@ -44,6 +44,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		runCommand(),
 		demoCommand(),
+		flushCommand(),
 		checkCommand(),
 		replayCommand(),
 		explainCommand(),
@@ -52,6 +53,7 @@ func commands() []*cobra.Command {
 		historyCommand(),
 		blockCommand(),
 		unblockCommand(),
+		importCommand(),
 		allowCommand(),
 		reloadCommand(),
 		versionCommand(),

@@ -75,6 +75,8 @@ type Guards struct {
 type Actions struct {
 	Blocklists []Blocklist
 	Log        bool
+	NFTables   *NFTables // nil where it is not configured
+	IPTables   *IPTables
 	Execs      []Exec
 	Webhooks   []Webhook
 }
@@ -85,6 +87,33 @@ type Blocklist struct {
 	Mode              fs.FileMode
 	// After is a command that is run when the file was rewritten; empty for none.
 	After []string
+}
+
+// Hold says that some action stops those who are blocked.
+func (a *Actions) Hold() bool {
+	return len(a.Blocklists)+len(a.Execs) > 0 || a.NFTables != nil || a.IPTables != nil
+}
+
+// NFTables is [actions.nftables].
+type NFTables struct {
+	Table string
+	Ports []uint16
+	// Mode is drop or reject.
+	Mode string
+	// Counters counts packets for each block too.
+	Counters bool
+	// Owner lets the table belong to the daemon where the kernel can do that, so that nobody else can change it.
+	Owner bool
+}
+
+// IPTables is [actions.iptables].
+type IPTables struct {
+	Chain, Set string
+	Ports      []uint16
+	// Variant is auto, nft or legacy; IPSet is auto, require or never.
+	Variant, IPSet string
+	// MaxRules is how many blocks a family may have as rules where there are no sets.
+	MaxRules int
 }
 
 // Exec is one [[actions.exec]].

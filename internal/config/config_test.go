@@ -94,6 +94,11 @@ func TestMistakes(t *testing.T) {
 		"a shell command":        {good + "[[actions.exec]]\ncommand = [\"block {target}\"]\n", `f.toml:4: actions.exec.command: must be a list that begins with the program's full path`},
 		"bad time limit":         {good + "[[actions.exec]]\ncommand = [\"/bin/x\"]\ntimeout = \"soon\"\n", `f.toml:5: actions.exec.timeout: "soon" is no duration`},
 		"bad hook":               {good + "[[actions.webhook]]\nurl = \"hooks.example.org\"\n", `f.toml:4: actions.webhook.url: "hooks.example.org" is no http(s) address`},
+		"bad port":               {good + "[actions.nftables]\nports = [70000]\n", `f.toml:4: actions.nftables.ports: 70000 is no port; 1 to 65535`},
+		"bad firewall mode":      {good + "[actions.nftables]\nmode = \"block\"\n", `f.toml:4: actions.nftables.mode: unknown value "block"; known are drop, reject`},
+		"bad table name":         {good + "[actions.nftables]\ntable = \"my table\"\n", `f.toml:4: actions.nftables.table: "my table" is no name for it`},
+		"bad variant":            {good + "[actions.iptables]\nvariant = \"new\"\n", `f.toml:4: actions.iptables.variant: unknown value "new"; known are auto`},
+		"two firewalls":          {good + "[actions.nftables]\n[actions.iptables]\n", `f.toml:4: actions.iptables: cannot stand beside actions.nftables`},
 		"two actions of a name":  {good + "[[actions.exec]]\nname = \"log\"\ncommand = [\"/bin/x\"]\n", `there are two actions "log"`},
 	} {
 		_, err := config.Parse("/c/f.toml", []byte(c.text))

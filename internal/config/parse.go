@@ -1,11 +1,13 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -218,6 +220,7 @@ func (p *parser) actions(f *file) {
 	if f.Actions.Log != nil {
 		a.Log = *f.Actions.Log
 	}
+	p.firewalls(&f.Actions)
 	for i, b := range f.Actions.Blocklist {
 		out := Blocklist{Path: p.relative(b.Path), Format: b.Format, Set: b.Set, After: b.After}
 		if len(b.After) > 0 && !filepath.IsAbs(b.After[0]) {
@@ -257,6 +260,54 @@ func (p *parser) actions(f *file) {
 		a.Webhooks = append(a.Webhooks, out)
 	}
 	p.nameActions()
+}
+
+// firewallName is what tables, chains and sets may be called: short enough for ipset's 31 bytes with a suffix, and nothing that needs quoting.
+var firewallName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,19}$`)
+
+func (p *parser) firewalls(f *fileActions) {
+	if n := f.NFTables; n != nil {
+		out := &NFTables{Table: cmp.Or(n.Table, "regwarden"), Mode: cmp.Or(n.Mode, "drop"), Counters: n.Counters, Owner: n.Owner == nil || *n.Owner}
+		out.Ports = p.ports(n.Ports, "actions", "nftables", "ports")
+		p.choice(out.Mode, []string{"drop", "reject"}, "actions", "nftables", "mode")
+		p.firewallName(out.Table, "actions", "nftables", "table")
+		p.out.Actions.NFTables = out
+	}
+	if n := f.IPTables; n != nil {
+		out := &IPTables{Chain: cmp.Or(n.Chain, "REGWARDEN"), Set: cmp.Or(n.Set, "regwarden"), Variant: cmp.Or(n.Variant, "auto"), IPSet: cmp.Or(n.IPSet, "auto"), MaxRules: 500}
+		out.Ports = p.ports(n.Ports, "actions", "iptables", "ports")
+		p.choice(out.Variant, []string{"auto", "nft", "legacy"}, "actions", "iptables", "variant")
+		p.choice(out.IPSet, []string{"auto", "require", "never"}, "actions", "iptables", "ipset")
+		p.firewallName(out.Chain, "actions", "iptables", "chain")
+		p.firewallName(out.Set, "actions", "iptables", "set")
+		if n.Rules != nil {
+			if out.MaxRules = *n.Rules; *n.Rules < 1 || *n.Rules > 5000 {
+				p.fail(fmt.Sprintf("%d is out of range", *n.Rules), "1 to 5000; every rule makes every packet dearer", "actions", "iptables", "max_rules")
+			}
+		}
+		p.out.Actions.IPTables = out
+	}
+	if f.NFTables != nil && f.IPTables != nil {
+		p.fail("cannot stand beside actions.nftables: both would drop the same packets", "keep one; nftables where the kernel has it", "actions", "iptables")
+	}
+}
+
+func (p *parser) firewallName(name string, key ...string) {
+	if !firewallName.MatchString(name) {
+		p.fail(fmt.Sprintf("%q is no name for it", name), "write a letter and up to 19 letters, digits and underscores", key...)
+	}
+}
+
+func (p *parser) ports(list []int, key ...string) []uint16 {
+	var out []uint16
+	for _, n := range list {
+		if n < 1 || n > 65535 {
+			p.fail(fmt.Sprintf("%d is no port", n), "1 to 65535, as the client sees it; none means all", key...)
+			continue
+		}
+		out = append(out, uint16(n))
+	}
+	return out
 }
 
 // nameActions names the actions that have no name after their kind.
@@ -334,6 +385,12 @@ func (c *Config) ActionNames() []string {
 	}
 	if len(c.Actions.Blocklists) > 0 {
 		names = append(names, "blocklist")
+	}
+	if c.Actions.NFTables != nil {
+		names = append(names, "nftables")
+	}
+	if c.Actions.IPTables != nil {
+		names = append(names, "iptables")
 	}
 	for _, e := range c.Actions.Execs {
 		names = append(names, e.Name)

@@ -49,8 +49,26 @@ func CheckHost(c *config.Config) []string {
 			out = append(out, fmt.Sprintf("ignoreip: %v protects everybody", p))
 		}
 	}
-	if len(c.Actions.Blocklists)+len(c.Actions.Execs) == 0 && !c.DryRun {
+	out = append(out, checkFirewall(c)...)
+	if !c.Actions.Hold() && !c.DryRun {
 		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]], or say dry_run = true")
+	}
+	return out
+}
+
+// checkFirewall looks whether the kernel can do what is configured.
+func checkFirewall(c *config.Config) []string {
+	fw, err := makeFirewall(c, slog.New(slog.DiscardHandler))
+	switch {
+	case err != nil:
+		return []string{err.Error()}
+	case fw == nil:
+		return nil
+	}
+	problems, notes := fw.Check()
+	var out []string
+	for _, p := range append(problems, notes...) {
+		out = append(out, fmt.Sprintf("action %s: %s", fw.Name(), p))
 	}
 	return out
 }

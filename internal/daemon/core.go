@@ -142,6 +142,7 @@ func (c *core) stop() {
 
 // start begins to act and to read. It runs in the core's goroutine.
 func (c *core) start() {
+	c.protect()
 	c.startRunners(c.plan.actions)
 	c.spareAllowed()
 	c.startIntake()

@@ -57,6 +57,7 @@ type host struct {
 	client *control.Client
 	cmd    *exec.Cmd
 	log    strings.Builder
+	in     []string // what runs a command in the host's network namespace; empty for the test's own
 }
 
 // newHost writes a configuration; %s in it is the directory.
@@ -107,7 +108,8 @@ func (h *host) run() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.cmd = exec.Command(self)
+	command := append(append([]string{}, h.in...), self)
+	h.cmd = exec.Command(command[0], command[1:]...)
 	h.cmd.Env = append(os.Environ(), "REGWARDEN_TEST_DAEMON="+h.path("regwarden.toml"))
 	h.cmd.Stderr = &h.log
 	if err := h.cmd.Start(); err != nil {

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -98,6 +100,13 @@ func makeActions(c *config.Config, logger *slog.Logger) ([]actions.Action, error
 		}
 		out = append(out, a)
 	}
+	fw, err := makeFirewall(c, logger)
+	if err != nil {
+		return nil, err
+	}
+	if fw != nil {
+		out = append(out, fw)
+	}
 	for _, e := range c.Actions.Execs {
 		a, err := actions.NewExec(actions.ExecOptions{Name: e.Name, Command: e.Command, Timeout: e.Timeout, HoldsNothing: !e.Holds, DryRun: e.DryRun})
 		if err != nil {
@@ -113,6 +122,44 @@ func makeActions(c *config.Config, logger *slog.Logger) ([]actions.Action, error
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// makeFirewall makes the configured action in the kernel, nil if there is none. Whom it must let pass is set later.
+func makeFirewall(c *config.Config, logger *slog.Logger) (actions.Firewall, error) {
+	if n := c.Actions.NFTables; n != nil {
+		return firewall(actions.NewNFTables(actions.NFTablesOptions{Name: "nftables", Table: n.Table, Ports: n.Ports, Mode: n.Mode,
+			ElementCounters: n.Counters, Plain: !n.Owner, Never: neverPrefixes(c.Never()), Logger: logger}))
+	}
+	if n := c.Actions.IPTables; n != nil {
+		return firewall(actions.NewIPTables(actions.IPTablesOptions{Name: "iptables", Chain: n.Chain, SetName: n.Set, Ports: n.Ports,
+			Variant: n.Variant, PreferIPSet: n.IPSet, RuleCap: n.MaxRules, Never: neverPrefixes(c.Never()), Logger: logger}))
+	}
+	return nil, nil
+}
+
+// firewall keeps a typed nil from becoming an interface that is not nil.
+func firewall[F actions.Firewall](f F, err error) (actions.Firewall, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func neverPrefixes(list []detector.Never) []netip.Prefix {
+	var out []netip.Prefix
+	for _, n := range list {
+		out = append(out, n.Prefix)
+	}
+	return out
+}
+
+// FlushFirewall removes what the configured firewall action has put into the kernel, and tells which action that is; "" if none is configured.
+func FlushFirewall(ctx context.Context, c *config.Config, logger *slog.Logger) (string, error) {
+	fw, err := makeFirewall(c, logger)
+	if err != nil || fw == nil {
+		return "", err
+	}
+	return fw.Name(), fw.Flush(ctx)
 }
 
 // CheckRules runs the [[test]] lines of all rules, as `check` does.

@@ -144,6 +144,7 @@ func (c *core) tick(now time.Time) {
 	if c.due("hosts", hostsEvery, now) {
 		c.hosts = hostAddresses(c.logger)
 		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
+		c.protect()
 	}
 	if c.due("prune", pruneEvery, now) {
 		c.forgetKnown(now)

@@ -34,11 +34,33 @@ func (c *core) startRunners(list []actions.Action) {
 			r.Enqueue(gone)
 		}
 		c.runners = append(c.runners, r)
+		if w, ok := a.(actions.Watcher); ok {
+			c.runnersWG.Go(func() {
+				if err := w.Watch(ctx, r.Doubt); err != nil && ctx.Err() == nil {
+					c.logger.Error("an action cannot be watched; what others change in it is not healed", "action", a.Name(), "error", err)
+				}
+			})
+		}
 		c.runnersWG.Go(func() {
 			if err := r.Run(ctx); err != nil && ctx.Err() == nil {
 				c.logger.Error("an action has stopped", "action", a.Name(), "error", err)
 			}
 		})
+	}
+}
+
+// protect tells the firewall whom it must let pass, which changes with the host's addresses and the allow list.
+func (c *core) protect() {
+	for _, a := range c.plan.actions {
+		fw, ok := a.(actions.Firewall)
+		if !ok {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		if err := fw.SetNever(ctx, neverPrefixes(c.options(c.plan).Guards.Never)); err != nil {
+			c.warn("protect", "the firewall cannot be told whom never to block; no block concerns them all the same", "action", a.Name(), "error", err.Error())
+		}
+		cancel()
 	}
 }
 

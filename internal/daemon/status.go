@@ -77,7 +77,7 @@ func (c *core) warnings() []string {
 	if aside := c.store.SetAside(); aside != "" {
 		out = append(out, "the database was damaged and is set aside as "+aside)
 	}
-	if !c.plan.config.DryRun && len(c.plan.config.Actions.Blocklists)+len(c.plan.config.Actions.Execs) == 0 {
+	if !c.plan.config.DryRun && !c.plan.config.Actions.Hold() {
 		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]]")
 	}
 	if time.Since(c.late) < time.Hour {

@@ -1,0 +1,98 @@
+package daemon_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"regwarden/internal/control"
+)
+
+// namespace makes a network namespace with one address, in which the daemon of a host runs.
+func (h *host) namespace() string {
+	h.t.Helper()
+	for _, tool := range []string{"ip", "nft", "unshare"} {
+		if _, err := exec.LookPath(tool); err != nil || os.Getuid() != 0 {
+			h.t.Skipf("SKIPPED: needs root and %s. Run: sudo make integration", tool)
+		}
+	}
+	name := fmt.Sprintf("rwd%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)
+	h.command("ip", "netns", "add", name)
+	h.t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
+	h.command("ip", "-n", name, "link", "set", "lo", "up")
+	h.command("ip", "-n", name, "link", "add", "eth0", "type", "veth", "peer", "name", "eth1")
+	h.command("ip", "-n", name, "addr", "add", "192.0.2.1/24", "dev", "eth0")
+	h.command("ip", "-n", name, "link", "set", "eth0", "up")
+	h.in = []string{"ip", "netns", "exec", name}
+	return name
+}
+
+func (h *host) command(args ...string) string {
+	h.t.Helper()
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		h.t.Fatalf("%s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// rules is the ruleset of the host's namespace.
+func (h *host) rules() string {
+	return h.command(append(append([]string{}, h.in...), "nft", "list", "ruleset")...)
+}
+
+const kernel = simple + `
+[actions.nftables]
+`
+
+// TestBlocksReachTheKernelAndLeaveIt with the blocklist file, the database and the status, within two seconds of their end.
+func TestBlocksReachTheKernelAndLeaveIt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, kernel, map[string]string{"count": countRule(5)})
+	h.namespace()
+	h.run()
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
+	h.until("the kernel has the block", func() bool { return strings.Contains(h.rules(), "203.0.113.7") })
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "2s", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the kernel has the short block", func() bool { return strings.Contains(h.rules(), "203.0.113.9") })
+	begun := time.Now()
+	h.until("it is gone everywhere", func() bool {
+		entries, _ := h.client.History(t.Context(), control.HistoryFilter{})
+		return !strings.Contains(h.rules(), "203.0.113.9") && !h.listed("203.0.113.9") && h.blocked()["203.0.113.9"] == "" && len(entries) > 0 && entries[0].Verb == "expire"
+	})
+	if d := time.Since(begun); d > 4*time.Second {
+		t.Errorf("a block of 2 s was gone %v after it was seen", d)
+	}
+	if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.7"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the kernel has let go", func() bool { return !strings.Contains(h.rules(), "203.0.113.7") })
+}
+
+// TestTheKernelKeepsBlocksWhileTheDaemonIsGone, and loses none by a restart, a kill or a flushed ruleset.
+func TestTheKernelKeepsBlocksWhileTheDaemonIsGone(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, kernel, nil)
+	h.namespace()
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1h", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	has := func() bool { return strings.Contains(h.rules(), "203.0.113.9") }
+	h.until("the kernel has the block", has)
+	for _, sig := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		h.kill(sig)
+		if !has() {
+			t.Errorf("the block is gone with the daemon (%v)", sig)
+		}
+		h.run()
+	}
+	exec.Command(h.in[0], append(append([]string{}, h.in[1:]...), "nft", "flush", "ruleset")...).Run() // refused for a table with an owner
+	h.until("the block is there after a flushed ruleset", has)
+}
