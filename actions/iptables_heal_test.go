@@ -16,7 +16,7 @@ import (
 )
 
 // xtGuard runs the action behind a Runner, with Watch, as the daemon does.
-func xtGuard(t *testing.T, a *actions.IPTables, blocks ...detector.Block) *actions.Runner {
+func xtGuard(t *testing.T, a actions.Firewall, blocks ...detector.Block) *actions.Runner {
 	t.Helper()
 	r := actions.NewRunner(a, actions.RunnerOptions{})
 	r.Reset(blocks)

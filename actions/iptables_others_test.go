@@ -81,54 +81,87 @@ func otherFirewalls() []theirs {
 	}
 }
 
-func TestIPTablesBesideOtherFirewalls(t *testing.T) {
+// ours is a firewall action of ours beside theirs. stays says that nothing they do takes it away.
+type ours struct {
+	name  string
+	make  func(*testing.T, *netlab.Lab) actions.Firewall
+	there func(*testing.T, *netlab.Namespace) bool
+	stays bool
+}
+
+func ownFirewalls() []ours {
+	nft := func(plain bool) func(*testing.T, *netlab.Lab) actions.Firewall {
+		return func(t *testing.T, l *netlab.Lab) actions.Firewall {
+			return fw(t, l.Server, actions.NFTablesOptions{Plain: plain})
+		}
+	}
+	return []ours{
+		{"iptables", func(t *testing.T, l *netlab.Lab) actions.Firewall {
+			return ipTables(t, actions.IPTablesOptions{Namespace: l.Server.FD(), Variant: "nft", PreferIPSet: "require"})
+		}, xtInPlace, false},
+		{"nftables", nft(false), nil, true},
+		{"plain nftables", nft(true), nil, true},
+	}
+}
+
+func TestBesideOtherFirewalls(t *testing.T) {
 	for _, other := range otherFirewalls() {
-		t.Run(other.name, func(t *testing.T) {
-			t.Parallel()
-			netlab.NeedRoot(t)
-			netlab.NeedCommand(t, other.program, other.debian)
-			netlab.NeedCommand(t, "dbus-daemon", "dbus")
-			l := netlab.Standard(t)
-			shell := l.Server.Start(t, "aside", netlab.StartOptions{Args: []string{t.TempDir()}})
-			if got := shell.Line(t); got != "ready" {
-				t.Fatal(got)
-			}
-			say := func(command string) {
-				t.Helper()
-				shell.Say(t, command)
-				if got := shell.Line(t); !strings.HasPrefix(got, "done 0 ") {
-					t.Fatalf("%s: %s", command, got)
-				}
-			}
-			for _, command := range other.start {
-				say(command)
-			}
-			to := netip.AddrPortFrom(netlab.ServerV4, 9)
-			p := l.Server.CountPackets(t, to)
-			a := ipTables(t, actions.IPTablesOptions{Namespace: l.Server.FD(), Variant: "nft", PreferIPSet: "require"})
-			xtGuard(t, a, xtBlock("203.0.113.7/32", time.Hour))
-			f := l.Attacker.Flood(t, netlab.AttackerV4, to, time.Millisecond)
-			for _, e := range other.events {
-				before, healed := p.From(netlab.AttackerV4), a.Healed()
-				say(e.command)
-				ended := time.Now()
-				if e.removes {
-					xtAwait(t, "it healed after "+e.command, 2*time.Second, func() bool { return a.Healed() > healed && xtInPlace(t, l.Server) })
-				}
-				took := time.Since(ended)
-				through, sent := p.From(netlab.AttackerV4)-before, f.Sent()
-				xtAwait(t, "more flood", 5*time.Second, func() bool { return f.Sent() > sent+20 }) // those that were under way have come
-				settled := p.From(netlab.AttackerV4)
-				xtAwait(t, "more flood", 5*time.Second, func() bool { return f.Sent() > sent+200 })
-				if n := p.From(netlab.AttackerV4) - settled; n != 0 {
-					t.Errorf("%s: want no packet after, got %d", e.command, n)
-				}
-				if !e.removes && (through != 0 || a.Healed() != healed) {
-					t.Errorf("%s: want our rules untouched, got %d packets through", e.command, through)
-				}
-				t.Logf("%s: %d packets through in the gap, in place again %v after its end", e.command, through, took.Round(time.Millisecond))
-			}
-		})
+		for _, own := range ownFirewalls() {
+			t.Run(own.name+" beside "+other.name, func(t *testing.T) {
+				t.Parallel()
+				beside(t, own, other)
+			})
+		}
+	}
+}
+
+// beside floods the server from a blocked client while the other firewall is started, reloaded and stopped.
+func beside(t *testing.T, own ours, other theirs) {
+	netlab.NeedRoot(t)
+	if _, err := exec.LookPath(other.program); err != nil {
+		t.Skipf("SKIPPED: %s is not installed. Run: sudo testing/foreign-firewalls, which tries it without installing it", other.program)
+	}
+	netlab.NeedCommand(t, "dbus-daemon", "dbus")
+	l := netlab.Standard(t)
+	shell := l.Server.Start(t, "aside", netlab.StartOptions{Args: []string{t.TempDir()}})
+	if got := shell.Line(t); got != "ready" {
+		t.Fatal(got)
+	}
+	say := func(command string) {
+		t.Helper()
+		shell.Say(t, command)
+		if got := shell.Line(t); !strings.HasPrefix(got, "done 0 ") {
+			t.Fatalf("%s: %s", command, got)
+		}
+	}
+	for _, command := range other.start {
+		say(command)
+	}
+	to := netip.AddrPortFrom(netlab.ServerV4, 9)
+	p := l.Server.CountPackets(t, to)
+	a := own.make(t, l)
+	xtGuard(t, a, xtBlock("203.0.113.7/32", time.Hour))
+	f := l.Attacker.Flood(t, netlab.AttackerV4, to, time.Millisecond)
+	for _, e := range other.events {
+		removes := e.removes && !own.stays
+		before, healed := p.From(netlab.AttackerV4), a.Healed()
+		say(e.command)
+		ended := time.Now()
+		if removes {
+			xtAwait(t, "it healed after "+e.command, 2*time.Second, func() bool { return a.Healed() > healed && own.there(t, l.Server) })
+		}
+		took := time.Since(ended)
+		through, sent := p.From(netlab.AttackerV4)-before, f.Sent()
+		xtAwait(t, "more flood", 5*time.Second, func() bool { return f.Sent() > sent+20 }) // those that were under way have come
+		settled := p.From(netlab.AttackerV4)
+		xtAwait(t, "more flood", 5*time.Second, func() bool { return f.Sent() > sent+200 })
+		if n := p.From(netlab.AttackerV4) - settled; n != 0 {
+			t.Errorf("%s: want no packet after, got %d", e.command, n)
+		}
+		if !removes && (through != 0 || a.Healed() != healed) {
+			t.Errorf("%s: want our rules untouched, got %d packets through", e.command, through)
+		}
+		t.Logf("%s: %d packets through in the gap, in place again %v after its end", e.command, through, took.Round(time.Millisecond))
 	}
 }
 

@@ -96,3 +96,27 @@ func TestTheKernelKeepsBlocksWhileTheDaemonIsGone(t *testing.T) {
 	exec.Command(h.in[0], append(append([]string{}, h.in[1:]...), "nft", "flush", "ruleset")...).Run() // refused for a table with an owner
 	h.until("the block is there after a flushed ruleset", has)
 }
+
+// TestTheHostsOwnLifelinesAreNeverBlocked: its addresses and its gateways, by hand, by a list that is imported (which is by hand, too) and by a rule.
+func TestTheHostsOwnLifelinesAreNeverBlocked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "trusted_proxies = [\"203.0.113.1\"]\n"+kernel, map[string]string{"count": countRule(5)})
+	name := h.namespace()
+	h.command("ip", "-n", name, "addr", "add", "2001:db8:7::1/64", "dev", "eth0", "nodad")
+	h.command("ip", "-n", name, "link", "set", "eth1", "up")
+	h.command("ip", "-n", name, "route", "add", "default", "via", "192.0.2.254")
+	h.command("ip", "-n", name, "route", "add", "default", "via", "2001:db8:7::fe")
+	h.run()
+	for target, why := range map[string]string{"192.0.2.1": "own address", "192.0.2.254": "gateway", "2001:db8:7::1": "own address", "2001:db8:7::/64": "own address",
+		"2001:db8:7::fe": "gateway", "192.0.2.0/24": "", "0.0.0.0/0": "wider", "::/0": "wider", "127.0.0.1": "loopback", "203.0.113.1": "trusted_proxies"} {
+		_, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"})
+		if err == nil || !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: want it refused for %q, got %v", target, why, err)
+		}
+	}
+	h.append("access.log", strings.Repeat(line("192.0.2.254"), 6)+strings.Repeat(line("192.0.2.1"), 6)+strings.Repeat(line("203.0.113.1"), 6)+strings.Repeat(line("203.0.113.7"), 6))
+	h.until("the one that may be blocked is", func() bool { return strings.Contains(h.rules(), "203.0.113.7") })
+	if got := h.blocked(); len(got) != 1 {
+		t.Errorf("got %v", got)
+	}
+}
