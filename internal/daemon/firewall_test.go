@@ -120,3 +120,30 @@ func TestTheHostsOwnLifelinesAreNeverBlocked(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+// TestAReloadThatMovesTheFirewallLeavesNothingBehind: another table, and then none.
+func TestAReloadThatMovesTheFirewallLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, kernel, nil)
+	h.namespace()
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1h", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the kernel has the block", func() bool { return strings.Contains(h.rules(), "203.0.113.9") })
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	for _, step := range []struct{ table, want, gone string }{
+		{"[actions.nftables]\nports = [443]\n", "table inet regwarden", "nothing"},
+		{"[actions.nftables]\ntable = \"other\"\n", "table inet other", "table inet regwarden"},
+		{"", "", "table inet"},
+	} {
+		h.write("regwarden.toml", strings.Replace(string(text), "[actions.nftables]\n", step.table, 1))
+		if _, err := h.client.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.until(fmt.Sprintf("the kernel has %q and not %q", step.want, step.gone), func() bool {
+			rules := h.rules()
+			return strings.Contains(rules, step.want) && !strings.Contains(rules, step.gone) && (step.want == "" || strings.Contains(rules, "203.0.113.9"))
+		})
+	}
+}
