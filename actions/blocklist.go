@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"regwarden/detector"
@@ -45,12 +46,13 @@ type BlocklistOptions struct {
 // Blocklist writes the blocked addresses to files that a web server, a load balancer or another tool reads.
 //
 // A reader sees the old file or the new one, never a part. A file whose content is right already is not touched.
-// It is not for concurrent use; its Runner calls it from one goroutine.
+// It is not for concurrent use but for Watch; its Runner calls it from one goroutine.
 type Blocklist struct {
 	options BlocklistOptions
 	outputs []output
 	blocks  map[netip.Prefix]detector.Block
 	written time.Time
+	left    atomic.Pointer[[]sealed] // the files as they were left, for Watch
 }
 
 // output is one file with what makes its content.
@@ -167,6 +169,7 @@ func (b *Blocklist) write(ctx context.Context) error {
 			b.outputs[i].owed = len(b.outputs[i].after) > 0
 		}
 	}
+	b.remember()
 	errs = append(errs, b.runAfter(ctx)...)
 	if len(errs) > 0 {
 		return fmt.Errorf("%s", oneLine(errs))

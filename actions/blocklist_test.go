@@ -400,6 +400,39 @@ func TestTheCommandAfterARewriteSeesTheNewFile(t *testing.T) {
 	}
 }
 
+// TestAListThatSomebodyRemovesIsWrittenAgain, and one that somebody writes over.
+func TestAListThatSomebodyRemovesIsWrittenAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "list")
+	b, err := actions.NewBlocklist(actions.BlocklistOptions{Name: "blocklist", Files: []actions.BlocklistFile{{Path: path, Format: "plain"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := actions.NewRunner(b, actions.RunnerOptions{})
+	r.Reset([]detector.Block{block("203.0.113.7/32", cause("1"))})
+	stop := start(t, r)
+	defer stop()
+	go b.Watch(t.Context(), r.Doubt)
+	flush(t, r)
+	want := read(t, path)
+	for _, damage := range []func() error{
+		func() error { return os.Remove(path) },
+		func() error { return os.WriteFile(path, []byte("nobody\n"), 0o600) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			if text, _ := os.ReadFile(path); string(text) == want {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal("the list is not written again")
+			}
+			<-time.After(20 * time.Millisecond) // another goroutine writes it, at its own pace
+		}
+	}
+}
+
 // TestAFileOfSomebodyElseIsNotReplaced: a mistyped path costs nobody his log.
 func TestAFileOfSomebodyElseIsNotReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "nginx.conf")
