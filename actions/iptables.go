@@ -51,6 +51,7 @@ type IPTablesOptions struct {
 //
 // Blocks stay when the daemon stops; Flush removes them. All methods may be called from any goroutine; the work is done by one at a time.
 type IPTables struct {
+	place   place // this chain, which one daemon has; used by the worker's jobs only
 	options IPTablesOptions
 	worker  xtWorker
 	log     *slog.Logger
@@ -177,6 +178,14 @@ func xtNever(networks []netip.Prefix) ([]netip.Prefix, error) {
 	}
 	slices.SortFunc(never, netip.Prefix.Compare)
 	return slices.Compact(never), nil
+}
+
+// Close lets another daemon have the chain, which stays with its blocks.
+func (t *IPTables) Close() error {
+	return t.worker.do(context.Background(), "let go of the chain", func(context.Context) error {
+		t.place.leave()
+		return nil
+	})
 }
 
 // Name is the configured name.

@@ -50,7 +50,7 @@ func (t *IPTables) rewriteAsPreferred(ctx context.Context) (bool, error) {
 	}
 	if why := err.Error(); why != t.fallback {
 		t.fallback = why
-		t.log.Warn("sets cannot be used, each block is a rule of its own", "error", err, "rule_cap", t.options.RuleCap)
+		t.log.Warn("sets cannot be used, each block is a rule of its own", "error", err, "max_rules", t.options.RuleCap)
 	}
 	return false, t.rewriteRules(ctx)
 }
@@ -285,7 +285,7 @@ func (t *IPTables) ensureBlockRules(ctx context.Context, f *xtFamily) error {
 	if f.v6 {
 		family = "IPv6"
 	}
-	return fmt.Errorf("%d of %d %s blocks do not stand: without sets each is a rule, and %d are the most (rule_cap): load the kernel module ip_set_hash_net, or use the nftables action",
+	return fmt.Errorf("%d of %d %s blocks do not stand: without sets each is a rule, and %d are the most (max_rules): load the kernel module ip_set_hash_net, or use the nftables action",
 		over, over+len(want), family, t.options.RuleCap)
 }
 

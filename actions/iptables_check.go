@@ -83,7 +83,7 @@ func (t *IPTables) check(ctx context.Context) (problems, notes []string) {
 // checkSets says why blocks cannot be elements of sets, or "".
 func (t *IPTables) checkSets(ctx context.Context, raw bool) string {
 	if t.options.PreferIPSet == ipsetNever {
-		return `sets are switched off by prefer_ipset = "never": set it to "auto"`
+		return `sets are switched off by ipset = "never": set it to "auto"`
 	}
 	s, err := dialIPSet(ctx)
 	if err != nil {

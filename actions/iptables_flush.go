@@ -9,6 +9,9 @@ import (
 // Flush removes all that is ours from the kernel, in both variants of iptables, and nothing else. A daemon that runs meanwhile would put it back.
 func (t *IPTables) Flush(ctx context.Context) error {
 	return t.worker.do(ctx, "remove all that is ours from iptables", func(ctx context.Context) error {
+		if err := t.place.take(t.options.Namespace, "iptables/"+t.options.Chain); err != nil {
+			return err
+		}
 		t.installed, t.doubted, t.damaged = false, false, false
 		var errs []error
 		for _, tools := range findTools(ctx, hasIPv6()) {

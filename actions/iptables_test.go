@@ -91,6 +91,9 @@ func TestIPTablesSaysWhatAnErrorMeans(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = a.Sync(t.Context(), nil)
+		if err := a.Close(); err != nil {
+			t.Fatal(err)
+		}
 		want := "iptables-nft: make chain REGWARDEN-new: " + strings.ReplaceAll(r.want, "`", "'")
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("want %q, got %v", want, err)
@@ -105,6 +108,7 @@ func TestIPTablesGivesUpWaitingButNeverRunsTwoCommandsAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { a.Close() })
 	for range 4 {
 		began := time.Now()
 		err := a.Sync(shortly(t, 50*time.Millisecond), nil)

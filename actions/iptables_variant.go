@@ -46,6 +46,9 @@ func (t *IPTables) prepare(ctx context.Context) error {
 	case lonely:
 		return errors.New(lonelyProblem)
 	}
+	if err := t.place.take(t.options.Namespace, "iptables/"+t.options.Chain); err != nil {
+		return err
+	}
 	tools, why, err := t.choose(ctx)
 	if err != nil {
 		return err

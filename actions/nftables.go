@@ -51,6 +51,7 @@ type NFTablesOptions struct {
 // no packet slips through. Every element carries the time that it has left, so blocks end by themselves also when nobody runs. Nothing is
 // taken away at the end of the process; Flush does that. Its methods may be called by several goroutines.
 type NFTables struct {
+	place   place // this table, which one daemon has
 	options NFTablesOptions
 	log     *slog.Logger
 	mode    nftMode
@@ -210,6 +211,9 @@ func (n *NFTables) Flush(ctx context.Context) error {
 	if err := n.open(); err != nil {
 		return err
 	}
+	if err := n.place.take(n.options.Namespace, "nftables/"+n.options.Table); err != nil {
+		return fmt.Errorf("action %s: %w", n.options.Name, err)
+	}
 	n.synced, n.doubted, n.damaged = false, false, false
 	before, err := n.look()
 	if err != nil || !before.exists {
@@ -226,11 +230,12 @@ func (n *NFTables) Flush(ctx context.Context) error {
 func (n *NFTables) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.place.leave()
 	if n.conn == nil {
 		return nil
 	}
 	conn := n.conn
-	n.conn, n.synced = nil, false
+	n.conn, n.synced, n.connected = nil, false, false
 	return conn.CloseLasting()
 }
 

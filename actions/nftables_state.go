@@ -82,6 +82,9 @@ func (n *NFTables) ready() error {
 	if lonely {
 		return fmt.Errorf("action %s: %s", n.options.Name, lonelyProblem)
 	}
+	if err := n.place.take(n.options.Namespace, "nftables/"+n.options.Table); err != nil {
+		return fmt.Errorf("action %s: %w", n.options.Name, err)
+	}
 	n.connected = true
 	return nil
 }

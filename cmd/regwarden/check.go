@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,6 +29,9 @@ type checkResult struct {
 	FailedTests []string `json:"failed_tests"`
 	// Warnings are about this host: files that are not there (yet) or may not be read.
 	Warnings []string `json:"warnings"`
+	// Host is what keeps the configured firewall from working on this host; Notes are what else is worth knowing of it.
+	Host  []string `json:"host"`
+	Notes []string `json:"notes"`
 }
 
 func checkCommand() *cobra.Command {
@@ -53,7 +57,7 @@ Without --config and without ` + defaultConfig + ` it checks the shipped rules, 
 				r.print(cmd.OutOrStdout())
 			}
 			if !r.OK {
-				return &exitError{code: exitWrong, err: fmt.Errorf("the check has failed: %s, %s", count(len(r.Problems), "problem"), count(len(r.FailedTests), "failed test"))}
+				return &exitError{code: exitWrong, err: fmt.Errorf("the check has failed: %s, %s", count(len(r.Problems)+len(r.Host), "problem"), count(len(r.FailedTests), "failed test"))}
 			}
 			return nil
 		},
@@ -66,7 +70,7 @@ Without --config and without ` + defaultConfig + ` it checks the shipped rules, 
 
 // check checks the configuration at path, if there is one, and its rules, or those of dir.
 func check(path, dir string) (checkResult, error) {
-	r := checkResult{Problems: []strict.Problem{}, FailedTests: []string{}, Warnings: []string{}, Off: []string{}}
+	r := checkResult{Problems: []strict.Problem{}, FailedTests: []string{}, Warnings: []string{}, Host: []string{}, Notes: []string{}, Off: []string{}}
 	c, err := configFor(path)
 	if c != nil {
 		r.Config = c.Path
@@ -90,9 +94,20 @@ func check(path, dir string) (checkResult, error) {
 	}
 	if c != nil {
 		r.Warnings = append(r.Warnings, daemon.CheckHost(c)...)
+		r.firewall(c)
 	}
-	r.OK = len(r.Problems) == 0 && len(r.FailedTests) == 0
+	r.OK = len(r.Problems) == 0 && len(r.FailedTests) == 0 && len(r.Host) == 0
 	return r, nil
+}
+
+// firewall asks the kernel, unless the daemon runs, which has the firewall and whose status tells more.
+func (r *checkResult) firewall(c *config.Config) {
+	if _, err := control.NewClient(c.Socket).Status(context.Background()); err == nil {
+		r.Notes = append(r.Notes, "a daemon runs with this socket: regwarden status tells how its actions fare")
+		return
+	}
+	problems, notes := daemon.CheckFirewall(c)
+	r.Host, r.Notes = append(r.Host, problems...), append(r.Notes, notes...)
 }
 
 // take keeps the problems of an error, and returns the error if it is of another sort.
@@ -133,6 +148,12 @@ func (r *checkResult) print(out io.Writer) {
 	}
 	for _, w := range r.Warnings {
 		fmt.Fprintln(out, "warning:", w)
+	}
+	for _, h := range r.Host {
+		fmt.Fprintln(out, escape(h))
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(out, "note:", escape(n))
 	}
 	if !r.OK {
 		return

@@ -193,6 +193,7 @@ func (d *Daemon) Allow(ctx context.Context, e control.AllowEntry, p control.Peer
 		}
 		c.allowed = append(slices.DeleteFunc(c.allowed, func(a store.AllowEntry) bool { return a.Prefix == target }), entry)
 		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
+		c.protect()
 		return append([]detector.Change{}, c.spareAllowed()...), nil
 	})
 }
@@ -211,6 +212,7 @@ func (d *Daemon) Disallow(ctx context.Context, name string, _ control.Peer) erro
 		if err == nil {
 			c.allowed = slices.DeleteFunc(c.allowed, func(a store.AllowEntry) bool { return a.Prefix == target })
 			c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
+			c.protect()
 		}
 		return nil, err
 	})

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"regwarden/internal/config"
 )
@@ -49,28 +50,34 @@ func CheckHost(c *config.Config) []string {
 			out = append(out, fmt.Sprintf("ignoreip: %v protects everybody", p))
 		}
 	}
-	out = append(out, checkFirewall(c)...)
 	if !c.Actions.Hold() && !c.DryRun {
 		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]], or say dry_run = true")
 	}
 	return out
 }
 
-// checkFirewall looks whether the kernel can do what is configured.
-func checkFirewall(c *config.Config) []string {
+// CheckFirewall looks whether the kernel can do what is configured: problems keep it from working, notes are worth knowing.
+func CheckFirewall(c *config.Config) (problems, notes []string) {
 	fw, err := makeFirewall(c, slog.New(slog.DiscardHandler))
 	switch {
 	case err != nil:
-		return []string{err.Error()}
+		return []string{err.Error()}, nil
 	case fw == nil:
-		return nil
+		return nil, nil
 	}
-	problems, notes := fw.Check()
-	var out []string
-	for _, p := range append(problems, notes...) {
-		out = append(out, fmt.Sprintf("action %s: %s", fw.Name(), p))
+	defer closeAction(fw)
+	problems, notes = fw.Check()
+	for _, list := range [][]string{problems, notes} {
+		for i, text := range list {
+			if prefix := "action " + fw.Name() + ": "; !strings.HasPrefix(text, prefix) {
+				list[i] = prefix + text
+			}
+		}
 	}
-	return out
+	if len(problems) == 0 {
+		notes = append(notes, fmt.Sprintf("action %s: this host can do it", fw.Name()))
+	}
+	return problems, notes
 }
 
 func checkPath(source, path string) []string {

@@ -147,3 +147,55 @@ func TestAReloadThatMovesTheFirewallLeavesNothingBehind(t *testing.T) {
 		})
 	}
 }
+
+// TestASecondDaemonMayNotHaveTheSameFirewall: not with a table that anybody may change either, and not with iptables.
+func TestASecondDaemonMayNotHaveTheSameFirewall(t *testing.T) {
+	for kind, table := range map[string]string{"plain nftables": "[actions.nftables]\nowner = false\n", "iptables": "[actions.iptables]\n"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			first, second := newHost(t, simple+table, nil), newHost(t, simple+table, nil)
+			first.namespace()
+			second.in = first.in
+			first.run()
+			healthy := func(h *host) (bool, string) {
+				s, err := h.client.Status(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, a := range s.Actions {
+					if a.Name == "nftables" || a.Name == "iptables" {
+						return a.Healthy && a.Pending == 0 && !a.LastSuccess.IsZero(), a.LastError
+					}
+				}
+				return false, ""
+			}
+			first.until("the first has its firewall", func() bool { ok, _ := healthy(first); return ok })
+			second.run()
+			second.until("the second is refused", func() bool { _, why := healthy(second); return strings.Contains(why, "another regwarden owns it") })
+			first.kill(syscall.SIGKILL)
+			second.until("the second takes over when the first is gone", func() bool { ok, _ := healthy(second); return ok })
+		})
+	}
+}
+
+// TestADryRunLetsEarlierBlocksThrough: who switches it on in a hurry wants everybody in.
+func TestADryRunLetsEarlierBlocksThrough(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "# dry\n"+kernel, nil)
+	h.namespace()
+	h.run()
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.9", For: "1h", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("it is blocked", func() bool { return h.listed("203.0.113.9") && strings.Contains(h.rules(), "203.0.113.9") })
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	for _, dry := range []bool{true, false} {
+		h.write("regwarden.toml", strings.Replace(string(text), "# dry\n", fmt.Sprintf("dry_run = %v\n", dry), 1))
+		if _, err := h.client.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		h.until(fmt.Sprintf("dry_run = %v is so in file and kernel", dry), func() bool {
+			return h.listed("203.0.113.9") == !dry && strings.Contains(h.rules(), "203.0.113.9") == !dry
+		})
+	}
+}

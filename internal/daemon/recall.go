@@ -145,6 +145,7 @@ func (c *core) tick(now time.Time) {
 		c.hosts = hostAddresses(c.logger)
 		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
 		c.protect()
+		c.spareAllowed()
 	}
 	if c.due("prune", pruneEvery, now) {
 		c.forgetKnown(now)

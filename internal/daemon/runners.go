@@ -24,6 +24,9 @@ func (c *core) startRunners(list []actions.Action) {
 	blocks := c.ledger.Blocks()
 	before, gone := c.endedLately(blocks)
 	c.gone = nil
+	if c.plan.config.DryRun {
+		blocks, before, gone = nil, nil, nil // a dry run lets everybody through, earlier blocks included
+	}
 	for _, a := range list {
 		r := actions.NewRunner(a, actions.RunnerOptions{Logger: c.logger})
 		if _, ok := a.(actions.Syncer); ok {
