@@ -20,6 +20,9 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 		c.stopIntake()
 		result.Changed = append(result.Changed, "sources")
 	}
+	if !actionsChanged {
+		p.actions = old.actions // those that run; the new ones were made to see whether they can be
+	}
 	c.plan, c.reloadError = p, ""
 	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed))
 	c.detector.SetRules(p.set.Rules, c.options(p))
