@@ -75,9 +75,6 @@ func (d *Detector) SetRules(rules []*Rule, o Options) {
 	d.counts.reach(words, d.options.Memory/4*3)
 }
 
-// Rules returns how many rules decide.
-func (d *Detector) Rules() int { return len(d.rules) }
-
 // Seed returns the key of the counts' hashes, which matchers must share.
 func (d *Detector) Seed() Seed { return d.seed }
 

@@ -46,16 +46,13 @@ func (f *Findings) Reset() {
 	f.sightings, f.hits, f.Events, f.Hits = f.sightings[:0], f.hits[:0], 0, 0
 }
 
-// Own copies every text that is still a view into a line, so that the findings may leave the goroutine that read it.
-func (f *Findings) Own() { f.ownFrom(0) }
-
-// OwnFrom is Own for the hits from number n on; it returns how many there are now.
-func (f *Findings) OwnFrom(n int) int { f.ownFrom(n); return len(f.hits) }
-
-func (f *Findings) ownFrom(n int) {
+// OwnFrom copies every text that is still a view into a line, of the hits from number n on, so that the findings may leave the goroutine that read it; it
+// returns how many hits there are now.
+func (f *Findings) OwnFrom(n int) int {
 	for i := range f.hits[n:] {
 		h := &f.hits[n+i]
 		h.repository, h.project = strings.Clone(h.repository), strings.Clone(h.project)
 		h.reference, h.user, h.line = strings.Clone(h.reference), strings.Clone(h.user), strings.Clone(h.line)
 	}
+	return len(f.hits)
 }

@@ -100,8 +100,8 @@ func (m *Matcher) Match(line []byte, e *Event, now int64, f *Findings) {
 }
 
 func (m *Matcher) matchRule(i int, r *Rule, line []byte, e *Event, at int64, f *Findings) {
-	client, taken := m.Takes(r, line, e)
-	if taken {
+	client, refusal := r.Explain(line, e)
+	if refusal == nil {
 		m.hit(i, r, client, line, e, at, false, f)
 		return
 	}
@@ -111,12 +111,6 @@ func (m *Matcher) matchRule(i int, r *Rule, line []byte, e *Event, at int64, f *
 			return
 		}
 	}
-}
-
-// Takes says whether the rule counts the event, and for which client.
-func (m *Matcher) Takes(r *Rule, line []byte, e *Event) (netip.Addr, bool) {
-	client, why := r.Explain(line, e)
-	return client, why == nil
 }
 
 // Refusal is why a rule does not take an event.

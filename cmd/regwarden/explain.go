@@ -30,15 +30,8 @@ Dialects: ` + strings.Join(format.Names(), ", ") + `.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return runExplain(cmd, f, args) },
 	}
-	flags := cmd.Flags()
-	flags.StringVar(&f.config, "config", "", "take the rules from this configuration `file`")
-	flags.StringVar(&f.rules, "rules", "", "the `directory` of rules that add to or replace the shipped ones")
-	flags.StringArrayVar(&f.only, "rule", nil, "judge by the rule of this `name` only; may be repeated")
-	flags.StringVar(&f.format, "format", "auto", "the lines' `dialect`")
-	flags.StringVar(&f.kind, "kind", "", "take the lines for this `kind` of source")
-	flags.StringVar(&f.timezone, "timezone", "", "the `zone` of times that name none")
-	flags.BoolVar(&f.trust, "trust-forwarded", false, "believe addresses that a registry took from X-Forwarded-For")
-	flags.BoolVar(&f.json, "json", false, "print one JSON object a line, and last a summary")
+	f.add(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object a line, and last a summary")
 	return cmd
 }
 

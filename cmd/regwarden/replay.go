@@ -22,6 +22,18 @@ type replayFlags struct {
 	trust                                 bool
 }
 
+// add gives a verb the flags that say how lines are read and by which rules.
+func (f *replayFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.config, "config", "", "take rules, ignoreip, trusted_proxies and guards from this configuration `file`")
+	flags.StringVar(&f.rules, "rules", "", "the `directory` of rules that add to or replace the shipped ones")
+	flags.StringArrayVar(&f.only, "rule", nil, "use only the rule of this `name`; may be repeated")
+	flags.StringVar(&f.format, "format", "auto", "the lines' `dialect`")
+	flags.StringVar(&f.kind, "kind", "", "take the lines for this `kind` of source: access, registry, rails, api, auth, ssh")
+	flags.StringVar(&f.timezone, "timezone", "", "the `zone` of times that name none, such as Europe/Berlin (default: this host's)")
+	flags.BoolVar(&f.trust, "trust-forwarded", false, "believe addresses that a registry took from X-Forwarded-For")
+}
+
 func replayCommand() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
@@ -35,14 +47,8 @@ spared (a guard held, with the reason) and unblock (the storm guard took a block
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, files []string) error { return runReplay(cmd, f, files) },
 	}
+	f.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.config, "config", "", "take rules, ignoreip, trusted_proxies and guards from this configuration `file`")
-	flags.StringVar(&f.rules, "rules", "", "the `directory` of rules that add to or replace the shipped ones")
-	flags.StringArrayVar(&f.only, "rule", nil, "use only the rule of this `name`; may be repeated")
-	flags.StringVar(&f.format, "format", "auto", "the logs' `dialect`")
-	flags.StringVar(&f.kind, "kind", "", "take the logs for this `kind` of source: access, registry, rails, api, auth, ssh")
-	flags.StringVar(&f.timezone, "timezone", "", "the `zone` of times that name none, such as Europe/Berlin (default: this host's)")
-	flags.BoolVar(&f.trust, "trust-forwarded", false, "believe addresses that a registry took from X-Forwarded-For")
 	flags.BoolVar(&f.json, "json", false, "print one JSON object a line: decisions, and last a summary")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "print the sample lines of each decision too")
 	return cmd

@@ -73,7 +73,7 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 	if len(r.Reason) > 500 {
 		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
 	}
-	return d.change(func(c *core) ([]detector.Change, error) { return c.block(target, length, r.Reason, by(p)) })
+	return d.change(func(c *core) ([]detector.Change, error) { return c.block(target, length, r.Reason, p.String()) })
 }
 
 // change runs f in the core and answers with what it changed.
@@ -112,7 +112,7 @@ func (d *Daemon) Unblock(_ context.Context, r control.UnblockRequest, p control.
 	if (r.Target == "") != r.All {
 		return control.Changed{}, wrong("name a target or say all, not both", `send {"target": "203.0.113.7"} or {"all": true}`)
 	}
-	return d.change(func(c *core) ([]detector.Change, error) { return c.unblock(r, by(p)) })
+	return d.change(func(c *core) ([]detector.Change, error) { return c.unblock(r, p.String()) })
 }
 
 func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, error) {
@@ -121,7 +121,7 @@ func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, 
 	if !r.All {
 		if target, err := config.ParsePrefix(r.Target); err == nil {
 			meant = func(b detector.Block) bool { return covers(b.Target, target) }
-			if len(c.ledger.Find(target)) > 0 && c.ledger.Has(target) {
+			if c.ledger.Has(target) {
 				meant = func(b detector.Block) bool { return b.Target == target } // this very block, not all that lie in it
 			}
 		} else {
@@ -179,7 +179,7 @@ func (d *Daemon) Allow(ctx context.Context, e control.AllowEntry, p control.Peer
 	if err != nil {
 		return control.Changed{}, wrong(fmt.Sprintf("%q is no address and no network", e.Target), `write "203.0.113.7" or "203.0.113.0/24"`)
 	}
-	entry := store.AllowEntry{Prefix: target, Comment: e.Comment, By: by(p), Since: time.Now().UTC()}
+	entry := store.AllowEntry{Prefix: target, Comment: e.Comment, By: p.String(), Since: time.Now().UTC()}
 	if e.For != "" {
 		length, err := strict.Duration(e.For)
 		if err != nil || length <= 0 {
@@ -223,7 +223,7 @@ func (d *Daemon) Disallow(ctx context.Context, name string, _ control.Peer) erro
 func (d *Daemon) Reload(_ context.Context, p control.Peer) (control.ReloadResult, error) {
 	result, err := d.reload()
 	if err == nil {
-		d.logger.Info("reloaded", "by", by(p), "rules", result.Rules, "changed", result.Changed, "takes_a_restart", result.Restart)
+		d.logger.Info("reloaded", "by", p.String(), "rules", result.Rules, "changed", result.Changed, "takes_a_restart", result.Restart)
 	}
 	return result, err
 }

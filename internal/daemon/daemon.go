@@ -105,14 +105,6 @@ func (d *Daemon) wait(ctx context.Context, failed <-chan error) error {
 	}
 }
 
-// by names a person in history: "uid 0 (root)".
-func by(p control.Peer) string {
-	if p.Name == "" {
-		return fmt.Sprintf("uid %d", p.UID)
-	}
-	return fmt.Sprintf("uid %d (%s)", p.UID, p.Name)
-}
-
 // ReplayOptions are the detector's options for old logs: the configuration's, or the defaults. This host's own addresses are not
 // added, since the logs may be another's.
 func ReplayOptions(c *config.Config) detector.Options {
