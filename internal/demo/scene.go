@@ -54,7 +54,8 @@ func scene(rnd *rand.Rand, start time.Time, length time.Duration) []entry {
 		pull(at, Swarm, "HEAD", "/v2/acme/shop/backend/manifests/release-42", 404, "docker/27.5.1")
 		pull(at, Swarm, "GET", "/v2/acme/shop/backend/manifests/release-42", 404, "docker/27.5.1")
 	})
-	repeat(time.Minute, 3*time.Second, func(i int, at time.Time) {
+	// Late enough that his first block does not end while the scene is still being told.
+	repeat(4*time.Minute, 3*time.Second, func(i int, at time.Time) {
 		token(at, Guesser, 401, []string{"root", "admin", "deploy", "gitlab", "ci"}[i%5])
 	})
 	repeat(0, 12*time.Second, func(i int, at time.Time) {
