@@ -24,9 +24,10 @@ var rooms = map[string][]string{
 	"internal/store":               {"detector"},
 	"internal/control":             {"detector", "internal/strict"},
 	"internal/control/controltest": {"detector", "internal/control"},
-	"internal/replay":              {"detector", "sources", "sources/format"},
+	"internal/scan":                {"detector", "sources/format"},
+	"internal/replay":              {"detector", "internal/scan", "sources", "sources/format"},
 	"internal/explain":             {"detector", "sources/format"},
-	"internal/daemon":              {"actions", "detector", "internal/config", "internal/control", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
+	"internal/daemon":              {"actions", "detector", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
 	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/strict", "rules", "sources", "sources/format"},
 }

@@ -3,8 +3,10 @@ package detector
 import (
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dchest/siphash"
@@ -34,6 +36,8 @@ type Detector struct {
 	evidence evidenceFile
 	storms   map[string]*storm
 	ledger   *Ledger
+	watch    *Watch
+	longest  int64 // longer than anything is counted, milliseconds
 	newest   int64 // the latest time seen, unix milliseconds
 
 	stats Stats
@@ -54,7 +58,7 @@ type Stats struct {
 
 // New returns a detector that decides by these rules and enters nothing into the ledger itself: it only asks it who is blocked already.
 func New(rules []*Rule, o Options, seed Seed, ledger *Ledger) *Detector {
-	d := &Detector{options: o, seed: seed, storms: map[string]*storm{}, ledger: ledger,
+	d := &Detector{options: o, seed: seed, storms: map[string]*storm{}, ledger: ledger, watch: newWatch(),
 		stats: Stats{RuleHits: map[string]uint64{}}}
 	d.tallies = newTallies(seed, o.Memory/4)
 	d.counts = &counts{}
@@ -71,6 +75,7 @@ func (d *Detector) SetRules(rules []*Rule, o Options) {
 		d.rules[r.Name] = r
 		d.services[r.Name] = r.services()
 		words = max(words, r.words())
+		d.longest = max(d.longest, 2*r.FindTime.Milliseconds())
 	}
 	d.counts.reach(words, d.options.Memory/4*3)
 }
@@ -94,21 +99,47 @@ func (d *Detector) Stats() Stats {
 	return s
 }
 
+// Watch returns what matchers need to know of whom something is counted.
+func (d *Detector) Watch() *Watch { return d.watch }
+
 // Count counts the findings in order and calls decided for each decision at once, so that whoever enters it into the ledger does so before
 // the next hit is counted.
 func (d *Detector) Count(f *Findings, decided func(Decision)) {
-	d.stats.Events += uint64(f.Events)
-	d.stats.Hits += uint64(f.Hits)
-	next := 0
-	for _, s := range f.sightings {
-		d.newest = max(d.newest, s.time)
-		if s.target != 0 {
-			d.tallies.add(s)
+	d.CountUntil(f, &Cursor{}, math.MaxInt64, nil, decided)
+}
+
+// Cursor is how far findings were counted. The zero cursor stands at their beginning.
+type Cursor struct{ sighting, hit int }
+
+// CountUntil counts the findings from the cursor on while they are not later than until, in unix milliseconds, and moves the cursor. recall is asked for the
+// findings in a line, by its offset, that was matched before it was known whether its target is watched; see Scan.Glance.
+func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(offset int) *Findings, decided func(Decision)) {
+	if at.sighting == 0 {
+		d.stats.Events += uint64(f.Events)
+		d.stats.Hits += uint64(f.Hits)
+	}
+	for at.sighting < len(f.sightings) && f.sightings[at.sighting].time <= until {
+		s := &f.sightings[at.sighting]
+		at.sighting++
+		if s.recall > 0 && d.watch.has(s.key) {
+			again := recall(int(s.recall) - 1)
+			inside := 0
+			for i := range again.sightings {
+				d.countSighting(again, &again.sightings[i], &inside, decided)
+			}
+			continue
 		}
-		for range s.hits {
-			d.count(&f.hits[next], decided)
-			next++
-		}
+		d.countSighting(f, s, &at.hit, decided)
+	}
+	d.watch.turn(d.newest, d.longest)
+}
+
+func (d *Detector) countSighting(f *Findings, s *sighting, hit *int, decided func(Decision)) {
+	d.newest = max(d.newest, s.time)
+	d.tallies.add(s)
+	for range s.hits {
+		d.count(&f.hits[*hit], decided)
+		*hit++
 	}
 }
 
@@ -125,6 +156,7 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 		return
 	}
 	d.stats.RuleHits[r.Name] += uint64(h.Weight)
+	d.watch.add(d.seed.target(h.target))
 	if d.counts.again(r, h, now) {
 		return
 	}
@@ -189,7 +221,7 @@ func (d *Detector) decide(r *Rule, dryRun bool, h *Hit, c count, e *evidence, de
 		if dec.Verb == VerbWouldBlock {
 			until = dec.Until
 		}
-		d.ledger.tell(target, r.Name, r.about(h), until)
+		d.ledger.tell(target, r.Name, strings.Clone(r.about(h)), until)
 	}
 	decided(dec)
 }

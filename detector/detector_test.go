@@ -18,7 +18,7 @@ type bench struct {
 	rules    []*detector.Rule
 	options  detector.Options
 	seed     detector.Seed
-	matcher  *detector.Matcher
+	matcher  *detector.Scan
 	detector *detector.Detector
 	ledger   *detector.Ledger
 	findings detector.Findings
@@ -44,8 +44,8 @@ func newBench(t testing.TB, o detector.Options, rules ...*detector.Rule) *bench 
 			t.Fatal(err)
 		}
 	}
-	b.matcher = detector.NewMatcher(rules, b.options.Mask, b.seed)
 	b.detector = detector.New(rules, b.options, b.seed, b.ledger)
+	b.matcher = detector.NewMatcher(rules, b.options.Mask, b.seed, b.detector.Watch()).NewScan()
 	return b
 }
 

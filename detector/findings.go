@@ -1,13 +1,11 @@
 package detector
 
-import (
-	"strings"
-)
-
 // sighting is one event that had a client. hits of the hits that follow in Findings belong to it.
 type sighting struct {
-	time    int64 // unix milliseconds
-	target  targetKey
+	time int64  // unix milliseconds
+	key  uint64 // the target's hash
+	// recall is 1 + the offset in its block of a line that must be matched whole if the target is watched; 0 for none.
+	recall  uint32
 	agent   uint8 // the user agent's place in a bitmap of 32
 	outcome Outcome
 	service service
@@ -36,6 +34,7 @@ type Hit struct {
 type Findings struct {
 	sightings []sighting
 	hits      []Hit
+	texts     []byte // of the hits
 	// Events is how many events were matched, and Hits how many of them counted for some rule.
 	Events, Hits int
 }
@@ -43,16 +42,35 @@ type Findings struct {
 // Reset empties the findings and keeps their memory.
 func (f *Findings) Reset() {
 	clear(f.hits)
-	f.sightings, f.hits, f.Events, f.Hits = f.sightings[:0], f.hits[:0], 0, 0
+	f.sightings, f.hits, f.texts, f.Events, f.Hits = f.sightings[:0], f.hits[:0], f.texts[:0], 0, 0
 }
 
-// OwnFrom copies every text that is still a view into a line, of the hits from number n on, so that the findings may leave the goroutine that read it; it
-// returns how many hits there are now.
-func (f *Findings) OwnFrom(n int) int {
-	for i := range f.hits[n:] {
-		h := &f.hits[n+i]
-		h.repository, h.project = strings.Clone(h.repository), strings.Clone(h.project)
-		h.reference, h.user, h.line = strings.Clone(h.reference), strings.Clone(h.user), strings.Clone(h.line)
+// own copies a text out of the line that is read. It lives until Reset.
+func (f *Findings) own(text string) string {
+	if text == "" {
+		return ""
 	}
-	return len(f.hits)
+	at := len(f.texts)
+	f.texts = append(f.texts, text...)
+	return view(f.texts[at:])
+}
+
+// Next returns the time of what the cursor stands at, in unix milliseconds, and whether there is anything.
+func (f *Findings) Next(at Cursor) (int64, bool) {
+	if at.sighting >= len(f.sightings) {
+		return 0, false
+	}
+	return f.sightings[at.sighting].time, true
+}
+
+// Span returns the earliest and the latest time in the findings, in unix milliseconds; zeros where there is nothing.
+func (f *Findings) Span() (first, last int64) {
+	for i := range f.sightings {
+		t := f.sightings[i].time
+		if i == 0 || t < first {
+			first = t
+		}
+		last = max(last, t)
+	}
+	return first, last
 }

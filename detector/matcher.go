@@ -8,36 +8,44 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/dchest/siphash"
 )
 
 // Seed keys the hashes of all counts, so that nobody can choose addresses or names that collide. It lives as long as the counts do.
 type Seed [2]uint64
 
-// Matcher turns events into findings. It is never changed, so that every source's goroutine can use the same one.
+// Matcher turns events into findings. It is never changed, so that every source's goroutine can make its Scan of the same one.
 type Matcher struct {
-	rules []*Rule
-	salts []uint64 // one a rule: its name and what it counts by
-	mask  Mask
-	seed  Seed
-	raw   bool // some rule reads the raw line
+	rules    []*Rule
+	salts    []uint64 // one a rule: its name and what it counts by
+	mask     Mask
+	seed     Seed
+	watch    *Watch
+	patterns *patterns
+	sieve    *sieve
+	every    *cell // all rules, for events that the sieve has no cell for
 }
 
 // ReadsLines says that some rule matches raw lines, so that lines of no dialect are worth matching too.
-func (m *Matcher) ReadsLines() bool { return m.raw }
+func (m *Matcher) ReadsLines() bool { return m.patterns.lines != nil }
 
-// NewMatcher returns a matcher of these rules. Counts are found again under the same seed, mask and rule.
-func NewMatcher(rules []*Rule, mask Mask, seed Seed) *Matcher {
-	m := &Matcher{rules: rules, mask: mask, seed: seed}
-	for _, r := range rules {
+// NewMatcher returns a matcher of these rules. Counts are found again under the same seed, mask and rule. watch is the detector's; it is nil where
+// lines are matched before it is known who is watched, and whoever counts the findings recalls lines.
+func NewMatcher(rules []*Rule, mask Mask, seed Seed, watch *Watch) *Matcher {
+	m := &Matcher{rules: rules, mask: mask, seed: seed, watch: watch, patterns: newPatterns(rules)}
+	m.sieve = newSieve(rules, m.patterns)
+	m.every = &cell{plain: true, resets: true, paths: m.patterns.paths != nil, lines: m.patterns.lines != nil}
+	for i, r := range rules {
+		m.every.rules = append(m.every.rules, uint16(i))
 		distinct := "none"
 		if r.Distinct != nil {
 			distinct = r.Distinct.String()
 		}
 		m.salts = append(m.salts, siphash.Hash(seed[0], seed[1], fmt.Appendf(nil, "%s\x00%v %s %d %v %d",
 			r.Name, r.Key, distinct, r.MaxRetry, r.FindTime, r.Windows)))
-		m.raw = m.raw || len(r.FailRegex) > 0
 	}
 	return m
 }
@@ -65,49 +73,141 @@ func AddressKeyed(e *Event) bool {
 	return strings.Contains(e.Throttle, "unauthenticated") && e.User == ""
 }
 
+// Scan is a matcher at work. Each goroutine makes its own.
+type Scan struct {
+	*Matcher
+	paths, lines *search
+}
+
+// NewScan returns a scan for one goroutine.
+func (m *Matcher) NewScan() *Scan {
+	return &Scan{Matcher: m, paths: newSearch(m.patterns.paths), lines: newSearch(m.patterns.lines)}
+}
+
+// Glance takes an event at first sight: it adds it to f as traffic and says yes, or says that the event must be read whole. Where only a count of a watched
+// target could be cleared, it depends on whether the target is watched; without a watch, f notes that somebody who knows must Recall the line at offset.
+func (s *Scan) Glance(line []byte, g *Glance, now int64, offset int, f *Findings) bool {
+	c := s.sieve.cell(g.Kind, g.Operation, g.Status, g.Anonymous)
+	if c == nil || c.plain {
+		return false
+	}
+	if c.paths && (!g.PathKnown || s.mayHit(c, s.patterns.path, s.paths.in(g.Path))) {
+		return false
+	}
+	if c.lines && s.mayHit(c, s.patterns.line, s.lines.in(view(line))) {
+		return false
+	}
+	target := s.mask.key(g.Client)
+	if target == 0 {
+		f.Events++
+		return true
+	}
+	seen := s.sighting(g, target, clamp(g.Time, now))
+	if c.resets {
+		switch {
+		case s.watch == nil:
+			seen.recall = uint32(offset) + 1
+		case s.watch.has(seen.key):
+			return false
+		}
+	}
+	f.Events++
+	f.sightings = append(f.sightings, seen)
+	return true
+}
+
+// mayHit says whether some rule of the cell is among the groups that were found.
+func (s *Scan) mayHit(c *cell, groups []int, found []uint64) bool {
+	for _, i := range c.rules {
+		if g := groups[i]; g >= 0 && has(found, g) {
+			return true
+		}
+	}
+	return false
+}
+
+// clamp keeps one wrong clock from ageing all counts: what is later than a minute after now is taken as of then, and what has no time as of now.
+func clamp(at, now int64) int64 {
+	if at == 0 {
+		return now
+	}
+	return max(min(at, now+time.Minute.Milliseconds()), 0)
+}
+
+// sighting is how an event counts as traffic.
+func (m *Matcher) sighting(g *Glance, target targetKey, at int64) sighting {
+	s := sighting{time: at, key: m.targetHash(target), service: serviceOf(g.Kind, g.Operation), outcome: outcome(g), fate: fate(g)}
+	if s.outcome == Success {
+		s.agent = uint8(xxhash.Sum64String(g.Agent) % 32)
+	}
+	return s
+}
+
 // Match adds to f what the rules make of the event that was read from line. now, in unix milliseconds, is used for
 // an event without a time, and an event later than a minute after now is taken as of then, so that one wrong clock cannot age all counts.
-func (m *Matcher) Match(line []byte, e *Event, now int64, f *Findings) {
+func (s *Scan) Match(line []byte, e *Event, now int64, f *Findings) {
 	f.Events++
 	at := now
 	if !e.Time.IsZero() {
-		at = max(min(e.Time.UnixMilli(), now+time.Minute.Milliseconds()), 0)
+		at = clamp(max(e.Time.UnixMilli(), 1), now)
 	}
 	first := len(f.hits)
+	g := e.glance()
 	if Exempt(e) == "" {
-		for i, r := range m.rules {
-			m.matchRule(i, r, line, e, at, f)
-		}
+		s.matchRules(line, e, &g, at, f)
 	}
 	n := len(f.hits) - first
-	target := m.mask.key(e.Client)
+	target := s.mask.key(e.Client)
 	if target == 0 {
 		if n == 0 {
 			return
 		}
 		target = f.hits[first].target // a failregex found it
 	}
-	s := sighting{time: at, target: target, outcome: outcome(e), agent: uint8(m.hash(0, e.UserAgent) % 32), hits: uint16(n),
-		service: serviceOf(e.Kind, e.Operation), fate: fate(e)}
+	seen := s.sighting(&g, target, at)
+	seen.hits = uint16(n)
 	for _, h := range f.hits[first:] {
 		if !h.Reset {
 			f.Hits++
-			s.outcome, s.fate = Failure, Failure // what a rule counts is no success
+			seen.outcome, seen.fate = Failure, Failure // what a rule counts is no success
 			break
 		}
 	}
-	f.sightings = append(f.sightings, s)
+	f.sightings = append(f.sightings, seen)
 }
 
-func (m *Matcher) matchRule(i int, r *Rule, line []byte, e *Event, at int64, f *Findings) {
-	client, refusal := r.Explain(line, e)
-	if refusal == nil {
-		m.hit(i, r, client, line, e, at, false, f)
-		return
+// matchRules asks the rules that may want the event, in their order.
+func (s *Scan) matchRules(line []byte, e *Event, g *Glance, at int64, f *Findings) {
+	c := s.sieve.cell(g.Kind, g.Operation, g.Status, g.Anonymous)
+	if c == nil {
+		c = s.every
+	}
+	var paths, lines []uint64
+	if c.paths {
+		paths = s.paths.in(e.Path)
+	}
+	if c.lines {
+		lines = s.lines.in(view(line))
+	}
+	for _, i := range c.rules {
+		s.matchRule(int(i), line, e, at, found(paths, s.patterns.path[i]) && found(lines, s.patterns.line[i]), f)
+	}
+}
+
+// found says whether the rule may take a text of which these groups were found; it may where it has no group or none was looked for.
+func found(groups []uint64, group int) bool { return groups == nil || group < 0 || has(groups, group) }
+
+func (s *Scan) matchRule(i int, line []byte, e *Event, at int64, may bool, f *Findings) {
+	r := s.rules[i]
+	if may {
+		if client, refusal := r.Explain(line, e); refusal == nil {
+			s.hit(i, r, client, line, e, at, false, f)
+			return
+		}
 	}
 	for _, alternative := range r.Reset {
 		if e.Client.IsValid() && alternative.Failing(e) == nil {
-			m.hit(i, r, e.Client, line, e, at, true, f)
+			s.hit(i, r, e.Client, line, e, at, true, f)
 			return
 		}
 	}
@@ -216,8 +316,11 @@ func (m *Matcher) hit(i int, r *Rule, client netip.Addr, line []byte, e *Event, 
 		}
 		h.attempt = m.hashBytes(h.salt, key) | 1
 	}
-	h.repository, h.project, h.reference, h.user = e.Repository, e.Project, e.Reference, e.User
-	h.line = view(line)
+	h.repository, h.project, h.reference, h.user = f.own(e.Repository), f.own(e.Project), f.own(e.Reference), f.own(e.User)
+	h.line = f.own(view(line[:min(len(line), SampleLength+utf8.UTFMax)]))
+	if !reset && m.watch != nil {
+		m.watch.add(m.targetHash(h.target))
+	}
 	f.hits = append(f.hits, h)
 }
 
@@ -235,6 +338,9 @@ var statusTexts = func() (t [1000]string) {
 	}
 	return t
 }()
+
+// targetHash is the target's key in tables, which nobody can choose. It is never 0.
+func (m *Matcher) targetHash(target targetKey) uint64 { return m.seed.target(target) }
 
 func (m *Matcher) hash(salt uint64, text string) uint64 { return m.hashBytes(salt, bytesOf(text)) }
 

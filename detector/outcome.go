@@ -11,11 +11,11 @@ const (
 )
 
 // fate says how a service treated a request. A 401 is the challenge that comes before an answer.
-func fate(e *Event) Outcome {
+func fate(e *Glance) Outcome {
 	switch {
 	case e.Status >= 200 && e.Status < 400:
 		return Success
-	case e.Status < 400, e.Status == 401, e.Operation == OpBlob && e.Method == "HEAD":
+	case e.Status < 400, e.Status == 401, e.Operation == OpBlob && e.Head:
 		return Neutral
 	}
 	return Failure
@@ -46,14 +46,14 @@ func (r *Rule) services() uint16 {
 }
 
 // outcome says how the target fared. A 401 is the challenge that every client gets first, so it is no failure by itself.
-func outcome(e *Event) Outcome {
+func outcome(e *Glance) Outcome {
 	switch e.Operation {
 	case OpManifest, OpBlob, OpUpload, OpTags, OpCatalog, OpGit, OpAPI, OpWeb:
 	default:
 		return Neutral
 	}
 	switch {
-	case e.Operation == OpBlob && e.Method == "HEAD" && e.Status == 404:
+	case e.Operation == OpBlob && e.Head && e.Status == 404:
 		return Neutral // a push asks for every layer whether it is there already
 	case e.Status >= 200 && e.Status < 400:
 		return Success

@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// The state is written as: the seed, the length of a JSON part and the part, and then each record that is of use as its table, key,
+// The state is written as: the seed, the length of a JSON part and the part, the bits of the watch, and then each record that is of use as its table, key,
 // count, end, last and the words up to the last that is not zero. All numbers are little-endian.
-const stateVersion = 1
+const stateVersion = 2
 
 // stateHead is the part of the state that is small enough for JSON.
 type stateHead struct {
@@ -37,7 +37,7 @@ func (d *Detector) State() []byte { return d.AppendState(nil) }
 
 // StateSize is about how many bytes AppendState appends, rather more than fewer.
 func (d *Detector) StateSize() int {
-	n := 64<<10 + len(d.evidence.of)*2048
+	n := 64<<10 + len(d.evidence.of)*2048 + 4*int(min(d.watch.set.Load()*2, watchBits))
 	for _, t := range append(slices.Clone(d.counts.classes), d.tallies.table) {
 		n += min(t.live, savedRecords*2) * (recordFixed + 4*t.stride) / 2
 	}
@@ -64,6 +64,7 @@ func (d *Detector) AppendState(out []byte) []byte {
 	out = binary.LittleEndian.AppendUint64(out, d.seed[1])
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(text)))
 	out = append(out, text...)
+	out = d.watch.appendTo(out)
 	now := uint32(max(d.newest-d.counts.base, 1))
 	for class, t := range d.counts.classes {
 		out = t.appendTo(out, byte(class), now)
@@ -76,7 +77,11 @@ const recordFixed = 1 + 8 + 2 + 4 + 4 + 2
 
 func (t *table) appendTo(out []byte, number byte, now uint32) []byte {
 	for i, k := range t.keys {
-		if k == 0 || t.ends[i] <= now || t.counts[i] < 2 && t.live > savedRecords {
+		if k == 0 {
+			continue
+		}
+		u := t.use(i)
+		if u.end <= now || u.count < 2 && t.live > savedRecords {
 			continue
 		}
 		rec := t.record(i)
@@ -86,9 +91,9 @@ func (t *table) appendTo(out []byte, number byte, now uint32) []byte {
 		}
 		out = append(out, number)
 		out = binary.LittleEndian.AppendUint64(out, k)
-		out = binary.LittleEndian.AppendUint16(out, t.counts[i])
-		out = binary.LittleEndian.AppendUint32(out, t.ends[i])
-		out = binary.LittleEndian.AppendUint32(out, t.lasts[i])
+		out = binary.LittleEndian.AppendUint16(out, uint16(u.count))
+		out = binary.LittleEndian.AppendUint32(out, u.end)
+		out = binary.LittleEndian.AppendUint32(out, u.last)
 		out = binary.LittleEndian.AppendUint16(out, uint16(n))
 		for _, w := range rec[:n] {
 			out = binary.LittleEndian.AppendUint32(out, w)
@@ -137,7 +142,10 @@ func (d *Detector) Restore(state []byte) error {
 		d.evidence.of[k] = &evidence{e.Repositories, e.Projects, e.References, e.Users, e.Samples}
 		d.evidence.order = append(d.evidence.order, k)
 	}
-	return d.restoreRecords(rest[n:], uint32(max(d.newest-head.Base, 1)))
+	if rest, err = d.watch.restore(rest[n:]); err != nil {
+		return err
+	}
+	return d.restoreRecords(rest, uint32(max(d.newest-head.Base, 1)))
 }
 
 func (d *Detector) restoreRecords(b []byte, now uint32) error {
@@ -163,9 +171,7 @@ func (d *Detector) restoreRecords(b []byte, now uint32) error {
 			return errState
 		}
 		i := t.insert(key, from)
-		t.counts[i] = binary.LittleEndian.Uint16(b[9:])
-		t.ends[i] = binary.LittleEndian.Uint32(b[11:])
-		t.lasts[i] = binary.LittleEndian.Uint32(b[15:])
+		*t.use(i) = use{count: uint32(binary.LittleEndian.Uint16(b[9:])), end: binary.LittleEndian.Uint32(b[11:]), last: binary.LittleEndian.Uint32(b[15:])}
 		rec := t.record(i)
 		for w := range words {
 			rec[w] = binary.LittleEndian.Uint32(b[fixed+4*w:])

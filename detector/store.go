@@ -2,10 +2,10 @@ package detector
 
 // The records of counts come in classes by size: a key starts in the smallest and moves up when its record is full. So a flood
 // of keys that are seen once or twice can only evict its like, and a client that was seen more often stands where the flood does not reach.
-var classWords = [...]int{4, 16, 64, 256, 1024, 2*MaxMaxRetry + 1}
+var classWords = [...]int{4, 7, 16, 64, 256, 1024, 2*MaxMaxRetry + 1}
 
 // classShares is how the memory for counts is divided, in percent; the smallest records get most, since most keys are seen once.
-var classShares = [...]int{35, 20, 20, 12, 8, 5}
+var classShares = [...]int{30, 15, 15, 15, 12, 8, 5}
 
 // counts keeps the records of all rules.
 type counts struct {
@@ -52,12 +52,13 @@ func (c *counts) rebase(base int64) {
 			if k == 0 {
 				continue
 			}
-			if int64(t.ends[i]) <= by {
+			u := t.use(i)
+			if int64(u.end) <= by {
 				t.remove(i)
 				continue
 			}
-			t.ends[i] -= uint32(by)
-			t.lasts[i] = uint32(max(int64(t.lasts[i])-by, 1))
+			u.end -= uint32(by)
+			u.last = uint32(max(int64(u.last)-by, 1))
 			moveTimes(t.record(i), uint32(by))
 		}
 	}
@@ -71,6 +72,7 @@ type ref struct {
 }
 
 func (r ref) record() []uint32 { return r.table.record(r.i) }
+func (r ref) use() *use        { return r.table.use(r.i) }
 
 // find returns the record of a key, looked for up to the class that its rule can need.
 func (c *counts) find(key uint64, words int) (ref, bool) {
@@ -88,7 +90,7 @@ func (c *counts) find(key uint64, words int) (ref, bool) {
 // at returns the record of a key, a new one if there is none or the one there has ended.
 func (c *counts) at(key uint64, words int, now uint32) ref {
 	r, ok := c.find(key, words)
-	if ok && r.table.ends[r.i] > now {
+	if ok && r.use().end > now {
 		return r
 	}
 	if ok {
@@ -103,17 +105,17 @@ func (c *counts) grow(r ref, now uint32) ref {
 	t := c.classes[r.class+1]
 	n := ref{t, r.class + 1, t.insert(r.table.keys[r.i], now)}
 	copy(n.record(), r.record())
-	t.counts[n.i], t.ends[n.i], t.lasts[n.i] = r.table.counts[r.i], r.table.ends[r.i], r.table.lasts[r.i]
+	*n.use() = *r.use()
 	r.table.remove(r.i)
 	return n
 }
 
 // touch notes a use of the record.
 func (r ref) touch(now, end uint32, weight int) {
-	t := r.table
-	t.counts[r.i] = uint16(min(int(t.counts[r.i])+weight, 1<<16-1))
+	u := r.use()
+	u.count = min(u.count+uint32(weight), maxCount)
 	// A late line does not make what came before it young again.
-	t.lasts[r.i], t.ends[r.i] = max(t.lasts[r.i], now), max(t.ends[r.i], end)
+	u.last, u.end = max(u.last, now), max(u.end, end)
 }
 
 // drop forgets a key.

@@ -1,6 +1,9 @@
 package detector
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // ways is how many records share a set. A key can stand in either of two sets, the emptier one when it comes, so that sets
 // overflow only when the table is nearly full, and a look-up stays in few cache lines.
@@ -8,28 +11,36 @@ const ways = 8
 
 // table is a set-associative store of fixed size without pointers, so that its memory is known, the garbage collector
 // never walks it, and an attacker who sends new addresses for ever only evicts other once-seen addresses.
-// A record is a key, a count that protects it from eviction, the time of its last use and stride words.
+// A record is a key, and beside each other, since memory is what counting costs, its end, its last use, its count and stride words.
 type table struct {
-	stride int
-	sets   uint64
-	keys   []uint64 // 0 is empty
-	counts []uint16 // hits so far, saturating: the fewer, the sooner it is evicted
-	ends   []uint32 // when the record is of no more use
-	lasts  []uint32 // its last use; times are milliseconds since the store's base
-	words  []uint32
+	stride  int
+	sets    uint64
+	keys    []uint64 // 0 is empty
+	records []uint32
 
 	live    int
 	evicted uint64 // records that were still of use when they were evicted
 }
 
+// use is what every record begins with.
+type use struct {
+	end   uint32 // when the record is of no more use
+	last  uint32 // its last use; times are milliseconds since the store's base
+	count uint32 // hits so far, at most maxCount: the fewer, the sooner it is evicted
+}
+
+const (
+	useWords = 3
+	maxCount = 1<<16 - 1
+)
+
 // recordBytes is what a record of that stride costs.
-func recordBytes(stride int) int { return 8 + 2 + 4 + 4 + 4*stride }
+func recordBytes(stride int) int { return 8 + 4*(useWords+stride) }
 
 func newTable(stride, bytes int) *table {
 	sets := max(bytes/(ways*recordBytes(stride)), 1)
 	n := sets * ways
-	return &table{stride: stride, sets: uint64(sets), keys: make([]uint64, n), counts: make([]uint16, n),
-		ends: make([]uint32, n), lasts: make([]uint32, n), words: make([]uint32, n*stride)}
+	return &table{stride: stride, sets: uint64(sets), keys: make([]uint64, n), records: make([]uint32, n*(useWords+stride))}
 }
 
 // homes returns the first record of each of the two sets in which a key can stand. Keys are hashes already.
@@ -57,10 +68,11 @@ func (t *table) insert(key uint64, now uint32) int {
 	switch {
 	case t.keys[place] == 0:
 		t.live++
-	case t.ends[place] > now:
+	case t.use(place).end > now:
 		t.evicted++
 	}
-	t.keys[place], t.counts[place], t.ends[place], t.lasts[place] = key, 0, 0, now
+	t.keys[place] = key
+	*t.use(place) = use{last: now}
 	clear(t.record(place))
 	return place
 }
@@ -71,10 +83,11 @@ func (t *table) place(homes [2]int, now uint32) int {
 	for _, home := range homes {
 		free, at := 0, -1
 		for i := home; i < home+ways; i++ {
+			u, v := t.use(i), t.use(victim)
 			switch {
-			case t.keys[i] == 0 || t.ends[i] <= now:
+			case t.keys[i] == 0 || u.end <= now:
 				free, at = free+1, i
-			case t.counts[i] < t.counts[victim] || t.counts[i] == t.counts[victim] && t.lasts[i] < t.lasts[victim]:
+			case u.count < v.count || u.count == v.count && u.last < v.last:
 				victim = i
 			}
 		}
@@ -89,7 +102,15 @@ func (t *table) place(homes [2]int, now uint32) int {
 }
 
 // record returns the words of record i.
-func (t *table) record(i int) []uint32 { return t.words[i*t.stride : (i+1)*t.stride] }
+func (t *table) record(i int) []uint32 {
+	at := i * (useWords + t.stride)
+	return t.records[at+useWords : at+useWords+t.stride]
+}
+
+// use returns what record i begins with.
+func (t *table) use(i int) *use {
+	return (*use)(unsafe.Pointer(unsafe.SliceData(t.records[i*(useWords+t.stride):][:useWords])))
+}
 
 // remove empties record i.
 func (t *table) remove(i int) {

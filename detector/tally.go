@@ -98,11 +98,11 @@ func newTallies(seed Seed, bytes int) *tallies {
 	return &tallies{seed: seed, table: newTable(tallyWords, bytes)}
 }
 
-// key is the target's key in the table, which nobody can choose.
-func (s *tallies) key(target targetKey) uint64 {
+// target is the target's key in tables, which nobody can choose. It is never 0.
+func (s Seed) target(target targetKey) uint64 {
 	var b [8]byte
 	binary.LittleEndian.PutUint64(b[:], uint64(target))
-	return siphash.Hash(s.seed[0], s.seed[1], b[:]) | 1
+	return siphash.Hash(s[0], s[1], b[:]) | 1
 }
 
 func generationOf(ms int64) uint32 { return uint32(ms / generation.Milliseconds()) }
@@ -122,12 +122,11 @@ func (s *tallies) turn(gen uint32) {
 }
 
 // add counts a sighting.
-func (s *tallies) add(g sighting) {
+func (s *tallies) add(g *sighting) {
 	s.turn(generationOf(g.time))
-	key := s.key(g.target)
-	i := s.table.find(key)
+	i := s.table.find(g.key)
 	if i < 0 {
-		i = s.table.insert(key, s.generation)
+		i = s.table.insert(g.key, s.generation)
 		s.table.record(i)[tallyGeneration] = s.generation
 	}
 	rec := s.table.record(i)
@@ -143,12 +142,11 @@ func (s *tallies) add(g sighting) {
 	s.total++
 	s.serve(rec, g)
 	// A record is of use for two hours; busy targets are evicted last.
-	s.table.lasts[i], s.table.ends[i] = s.generation, s.generation+24
-	s.table.counts[i] = uint16(min(rec[tallySuccess]+rec[tallyFailure]+rec[tallyNeutral], 1<<16-1))
+	*s.table.use(i) = use{last: s.generation, end: s.generation + 24, count: min(rec[tallySuccess]+rec[tallyFailure]+rec[tallyNeutral], maxCount)}
 }
 
 // serve keeps count of the targets that a service served last.
-func (s *tallies) serve(rec []uint32, g sighting) {
+func (s *tallies) serve(rec []uint32, g *sighting) {
 	if g.service >= services {
 		return
 	}
@@ -224,7 +222,7 @@ func (t traffic) ratio() float64 {
 
 // of returns how a target fares.
 func (s *tallies) of(target targetKey) traffic {
-	i := s.table.find(s.key(target))
+	i := s.table.find(s.seed.target(target))
 	if i < 0 {
 		return traffic{seen: s.total}
 	}

@@ -89,7 +89,7 @@ func (c *counts) addRing(r *Rule, h *Hit, now uint32) count {
 	at.touch(now, now+find, h.Weight)
 	rec := at.record()
 	_, n, _ := unpack(rec[0])
-	return liveTimes(rec[1:1+n], 1, at.table.lasts[at.i], find, r.MaxRetry)
+	return liveTimes(rec[1:1+n], 1, at.use().last, find, r.MaxRetry)
 }
 
 // unroll turns a full ring so that its oldest time stands first, as a larger ring needs it; it returns the new head, 0.
@@ -142,7 +142,7 @@ func (c *counts) addDistinct(r *Rule, h *Hit, now uint32) count {
 	n = max(n, place+1)
 	rec[0] = header(kindDistinct, n, 0)
 	at.touch(now, now+find, 1)
-	return liveTimes(rec[2:1+2*n], 2, at.table.lasts[at.i], find, r.MaxRetry)
+	return liveTimes(rec[2:1+2*n], 2, at.use().last, find, r.MaxRetry)
 }
 
 // addWindow counts in windows of FindTime, one after the other from the first hit on, and wants MaxRetry in each of Windows of
@@ -181,7 +181,7 @@ func (c *counts) again(r *Rule, h *Hit, now uint32) bool {
 		return false
 	}
 	at := c.at(h.attempt, 0, now)
-	if at.table.counts[at.i] > 0 {
+	if at.use().count > 0 {
 		return true
 	}
 	at.record()[0] = header(kindPlain, 0, 0)

@@ -68,6 +68,18 @@ func (b *block) rest() (line []byte, cut int) {
 	return line, cut
 }
 
+// carry takes over the unfinished line of another block, which may be nil.
+func (b *block) carry(other *Buffer) {
+	b.clear()
+	if other == nil || other.block.to == other.block.from {
+		return
+	}
+	o := &other.block
+	b.to = copy(b.room()[:MaxLine+1], o.buf[o.from:o.to])
+	b.over = o.over
+	o.clear()
+}
+
 // clear forgets the unfinished line.
 func (b *block) clear() { b.from, b.to, b.over = 0, 0, 0 }
 

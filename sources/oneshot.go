@@ -10,43 +10,65 @@ import (
 	"os"
 )
 
-// LineReader gives out the lines of one reader, one a call: the form that replay needs to merge several logs by time.
+// BlockReader gives out the lines of one reader in blocks, each in a buffer of the caller's: several can be worked on while the next is read.
+type BlockReader struct {
+	r    io.Reader
+	last *Buffer // which holds the beginning of the next line
+	err  error   // what ended the reader
+}
+
+// Buffer holds one block of lines. The zero value is ready; its memory comes with the first block.
+type Buffer struct{ block block }
+
+// NewBlockReader returns a BlockReader of r.
+func NewBlockReader(r io.Reader) *BlockReader { return &BlockReader{r: r} }
+
+// Next reads the next whole lines, each with its newline, and how many of them were longer than MaxLine and cut there. The lines are valid until the buffer is
+// used again; no buffer may be used again before the next call, for it holds the unfinished line. A last line that has no newline counts; after it err is
+// io.EOF, or what ended the reader.
+func (b *BlockReader) Next(into *Buffer) (lines []byte, cut int, err error) {
+	if into != b.last {
+		into.block.carry(b.last)
+		b.last = into
+	}
+	for b.err == nil {
+		n, err := b.r.Read(into.block.room())
+		b.err = err
+		if lines, cut = into.block.take(n); len(lines) > 0 {
+			return lines, cut, nil
+		}
+	}
+	if lines, cut = into.block.rest(); lines != nil {
+		return lines, cut, nil
+	}
+	return nil, 0, b.err
+}
+
+// LineReader gives out the lines of one reader, one a call.
 type LineReader struct {
-	r     io.Reader
-	block block
-	lines []byte // whole lines that were not given out yet
-	cut   bool   // the first of them was cut
-	err   error  // what ended the reader
+	blocks *BlockReader
+	buffer Buffer
+	lines  []byte // whole lines that were not given out yet
+	cut    bool   // the first of them was cut
 }
 
 // NewLineReader returns a LineReader of r.
-func NewLineReader(r io.Reader) *LineReader { return &LineReader{r: r} }
+func NewLineReader(r io.Reader) *LineReader { return &LineReader{blocks: NewBlockReader(r)} }
 
 // Next returns the next line without its newline, and whether it was longer than MaxLine and cut there. The line is valid till the next
 // call. A last line that has no newline counts; after it err is io.EOF, or what ended the reader.
 func (l *LineReader) Next() (line []byte, cut bool, err error) {
-	for {
-		if i := bytes.IndexByte(l.lines, '\n'); i >= 0 {
-			line, cut = l.lines[:i], l.cut
-			l.lines, l.cut = l.lines[i+1:], false
-			return line, cut, nil
+	if len(l.lines) == 0 {
+		lines, cut, err := l.blocks.Next(&l.buffer)
+		if err != nil {
+			return nil, false, err
 		}
-		if l.err == nil {
-			l.read()
-			continue
-		}
-		last, cuts := l.block.rest()
-		if last == nil {
-			return nil, false, l.err
-		}
-		return last[:len(last)-1], cuts > 0, nil
+		l.lines, l.cut = lines, cut > 0
 	}
-}
-
-func (l *LineReader) read() {
-	n, err := l.r.Read(l.block.room())
-	lines, cut := l.block.take(n)
-	l.lines, l.cut, l.err = lines, cut > 0, err
+	i := bytes.IndexByte(l.lines, '\n')
+	line, cut = l.lines[:i], l.cut
+	l.lines, l.cut = l.lines[i+1:], false
+	return line, cut, nil
 }
 
 // ReadAll gives out all lines of r, and returns at its end. The path names the reader in batches and errors.

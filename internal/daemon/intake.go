@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"sync"
@@ -10,6 +9,7 @@ import (
 
 	"regwarden/detector"
 	"regwarden/internal/config"
+	"regwarden/internal/scan"
 	"regwarden/sources"
 	"regwarden/sources/format"
 )
@@ -64,7 +64,7 @@ func (in *intake) start(list []config.Source, positions map[string]map[string]so
 			in.ended(s.Name, err)
 			continue
 		}
-		l := &listener{intake: in, ctx: ctx, config: s, pending: pending, readers: map[string]*format.Reader{}, logger: in.logger.With("source", s.Name)}
+		l := &listener{intake: in, ctx: ctx, config: s, pending: pending, readers: map[string]*pathReader{}, logger: in.logger.With("source", s.Name)}
 		in.done.Go(func() {
 			err := src.Run(ctx, positions[s.Name], l.emit)
 			if ctx.Err() == nil {
@@ -100,26 +100,43 @@ type listener struct {
 	logger *slog.Logger
 
 	mu      sync.Mutex // guards what follows: the paths' readers, of which each is used by one goroutine
-	readers map[string]*format.Reader
+	readers map[string]*pathReader
 	pending map[place][]byte
 	cutSaid bool
 }
 
+// pathReader reads the lines of one path.
+type pathReader struct {
+	scan.Block
+	matcher *detector.Matcher // of which the block's scan was made
+}
+
+// with makes the reader ready for a batch that is read now.
+func (r *pathReader) with(m *detector.Matcher, now time.Time) *scan.Block {
+	if r.matcher != m {
+		r.matcher, r.Scan = m, m.NewScan()
+	}
+	r.Now = now.UnixMilli()
+	r.Reader.SetReference(now)
+	return &r.Block
+}
+
 // reader returns the path's reader, which holds halves of records between batches.
-func (l *listener) reader(path string) (*format.Reader, error) {
+func (l *listener) reader(path string) (*pathReader, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r := l.readers[path]; r != nil {
 		return r, nil
 	}
-	r, err := format.New(format.Options{Name: l.config.Format, Reference: time.Now(), Location: location(l.config.Location),
+	reader, err := format.New(format.Options{Name: l.config.Format, Reference: time.Now(), Location: location(l.config.Location),
 		TrustForwarded: l.config.TrustForwarded, TrustOwnAccess: l.config.TrustOwnAccess, Kind: l.config.Kind})
 	if err != nil {
 		return nil, err
 	}
 	if p := l.pending[place{l.config.Name, path}]; len(p) > 0 {
-		r.SetPending(p)
+		reader.SetPending(p)
 	}
+	r := &pathReader{Block: scan.Block{Reader: reader}}
 	l.readers[path] = r
 	return r, nil
 }
@@ -130,12 +147,11 @@ func (l *listener) emit(b sources.Batch) error {
 		return err
 	}
 	now := time.Now()
-	r.SetReference(now)
 	m := message{place: place{b.Source, b.Path}, after: b.After, findings: l.intake.findings()}
-	m.lines = match(b.Data, r, l.intake.matcher.Load(), now, m.findings)
-	m.lines.Cut = uint64(b.Cut)
-	m.pending = bytes.Clone(r.Pending())
-	m.dialect = r.Dialect()
+	n := r.with(l.intake.matcher.Load(), now).Read(b.Data, m.findings)
+	m.lines = lineCounts{Lines: uint64(n.Lines), Events: uint64(n.Events), Unparsed: uint64(n.Unparsed), Cut: uint64(b.Cut), Bytes: uint64(len(b.Data))}
+	m.pending = r.Reader.Pending()
+	m.dialect = r.Reader.Dialect()
 	if b.Cut > 0 {
 		l.sayCut(b)
 	}
@@ -154,34 +170,6 @@ func location(configured *time.Location) *time.Location {
 		return time.Local
 	}
 	return configured
-}
-
-// match reads the lines and collects what the rules make of them.
-func match(data []byte, r *format.Reader, m *detector.Matcher, now time.Time, f *detector.Findings) lineCounts {
-	n := lineCounts{Bytes: uint64(len(data))}
-	var e detector.Event
-	owned := 0
-	for len(data) > 0 {
-		end := bytes.IndexByte(data, '\n')
-		line := data[:end]
-		data = data[end+1:]
-		n.Lines++
-		switch r.Read(line, &e) {
-		case format.Noise:
-			continue
-		case format.Foreign:
-			if !m.ReadsLines() {
-				continue
-			}
-		case format.Parsed:
-			n.Events++
-		default:
-			n.Unparsed++
-		}
-		m.Match(line, &e, now.UnixMilli(), f)
-		owned = f.OwnFrom(owned)
-	}
-	return n
 }
 
 // sayCut says once a source that lines are cut; status counts them.

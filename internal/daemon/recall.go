@@ -44,7 +44,7 @@ func (c *core) recall(ctx context.Context) error {
 	c.hosts = hostAddresses(c.logger)
 	c.ledger = detector.NewLedger(blocks, strikes)
 	c.restore(point)
-	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed))
+	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed, c.detector.Watch()))
 	if len(point.State) == 0 {
 		// The key of the counts must be known before the first line is: after a crash, the same lines must make the same decisions.
 		return c.checkpoint(time.Now())

@@ -24,7 +24,7 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 		p.actions = old.actions // those that run; the new ones were made to see whether they can be
 	}
 	c.plan, c.reloadError = p, ""
-	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed))
+	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed, c.detector.Watch()))
 	c.detector.SetRules(p.set.Rules, c.options(p))
 	if actionsChanged {
 		c.stopRunners(false)

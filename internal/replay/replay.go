@@ -3,15 +3,19 @@
 package replay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
+	"runtime"
 	"time"
 
 	"regwarden/detector"
+	"regwarden/internal/scan"
 	"regwarden/sources"
 	"regwarden/sources/format"
 )
@@ -55,47 +59,42 @@ type Summary struct {
 	Elapsed    time.Duration `json:"-"`
 }
 
-// stream is one file that is read line by line. Its event is valid until next.
-type stream struct {
-	path   string
-	file   io.Closer
-	lines  *sources.LineReader
-	reader *format.Reader
-	line   []byte
-	event  detector.Event
-	parsed bool
-	at     time.Time // the event's time, or the last one that the file had
-}
-
 // replay is one run.
 type replay struct {
 	Options
 	streams  []*stream
 	matcher  *detector.Matcher
+	scan     *detector.Scan // for what the merger reads again
+	again    detector.Findings
 	detector *detector.Detector
 	ledger   *detector.Ledger
-	findings detector.Findings
 	summary  Summary
 	decided  func(detector.Decision)
-	tidied   time.Time
+	tidied   int64 // unix milliseconds
 }
 
-// Run replays the files and calls decided for every decision, in log order.
+// Run replays the files and calls decided for every decision, in log order. It uses all cores that Go may; how many these are changes no decision.
 func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summary, error) {
 	begun := time.Now()
 	r := &replay{Options: o, decided: decided, ledger: detector.NewLedger(nil, nil)}
-	r.matcher = detector.NewMatcher(o.Rules, o.Detector.Mask, o.Seed)
+	r.matcher = detector.NewMatcher(o.Rules, o.Detector.Mask, o.Seed, nil)
+	r.scan = r.matcher.NewScan()
 	r.detector = detector.New(o.Rules, o.Detector, o.Seed, r.ledger)
 	defer r.close()
+	workers := runtime.GOMAXPROCS(0)
+	depth := ahead(len(o.Files), workers)
 	for _, path := range o.Files {
-		if err := r.open(path); err != nil {
+		if err := r.open(path, depth); err != nil {
 			return r.summary, err
 		}
 	}
-	if s := r.earliest(); s != nil && s.at.After(o.Now) {
-		r.Now = s.at.AddDate(100, 0, 0) // the logs were made on a clock that is ahead of ours
+	if first := r.firstTime(); first.After(o.Now) {
+		r.Now = first.AddDate(100, 0, 0) // the logs were made on a clock that is ahead of ours
 	}
-	if err := r.merge(ctx); err != nil {
+	p := &pool{matcher: r.matcher, newJob: r.newJob, now: r.Now.UnixMilli()}
+	p.start(ctx, r.streams, depth, workers)
+	defer p.close()
+	if err := r.merge(ctx, p); err != nil {
 		return r.summary, err
 	}
 	r.summary.Evicted = r.detector.Stats().Evicted
@@ -104,19 +103,59 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 	return r.summary, nil
 }
 
-func (r *replay) open(path string) error {
+func (r *replay) open(path string, depth int) error {
 	f, err := sources.OpenFile(path)
 	if err != nil {
 		return readError(path, err)
 	}
-	s := &stream{path: path, file: f, lines: sources.NewLineReader(f)}
+	s := &stream{path: path, file: f, blocks: sources.NewBlockReader(f), queue: make(chan *job, depth)}
 	r.streams = append(r.streams, s)
 	r.summary.Files++
-	o := format.Options{Name: r.Format, Reference: r.reference(path), Location: r.Location, TrustForwarded: r.TrustForwarded, Kind: r.Kind}
-	if s.reader, err = format.New(o); err != nil {
+	reader, err := format.New(r.format(s))
+	if err != nil {
 		return err
 	}
-	return r.next(s)
+	s.known.state = reader.State()
+	s.actual = s.known
+	s.again = scan.Block{Reader: reader, Scan: r.scan, Now: r.Now.UnixMilli()}
+	s.recall = func(offset int) *detector.Findings {
+		r.again.Reset()
+		s.again.Whole(s.current.line(offset), &r.again)
+		return &r.again
+	}
+	s.read(nil, r.newJob)
+	return nil
+}
+
+// firstTime is the time with which the earliest of the files begins, the zero time where none has any.
+func (r *replay) firstTime() (first time.Time) {
+	for _, s := range r.streams {
+		j := <-s.queue
+		s.queue <- j
+		reader := r.newJob(s).block.Reader
+		var e detector.Event
+		for data := j.data; len(data) > 0 && e.Time.IsZero(); {
+			line, rest, _ := bytes.Cut(data, []byte{'\n'})
+			reader.Read(line, &e)
+			data = rest
+		}
+		if !e.Time.IsZero() && (first.IsZero() || e.Time.Before(first)) {
+			first = e.Time
+		}
+	}
+	return first
+}
+
+func (r *replay) format(s *stream) format.Options {
+	return format.Options{Name: r.Format, Reference: r.reference(s.path), Location: r.Location, TrustForwarded: r.TrustForwarded, Kind: r.Kind}
+}
+
+func (r *replay) newJob(s *stream) *job {
+	reader, err := format.New(r.format(s))
+	if err != nil {
+		panic("replay: " + err.Error()) // open has made one already
+	}
+	return &job{block: scan.Block{Reader: reader, Carry: true}}
 }
 
 // reference is when the file was last written: the year of its syslog lines is the one before that, at most.
@@ -135,87 +174,112 @@ func readError(path string, err error) error {
 	return fmt.Errorf("read %s: %w", path, err)
 }
 
-// merge takes the earliest event of all streams again and again.
-func (r *replay) merge(ctx context.Context) error {
-	for n := 0; ; n++ {
-		s := r.earliest()
+// merge counts what the streams' lines say in the order of time: always the stream whose next event is earliest.
+func (r *replay) merge(ctx context.Context, p *pool) error {
+	for _, s := range r.streams {
+		s.again.Now = p.now
+		if err := r.next(ctx, p, s); err != nil {
+			return err
+		}
+	}
+	for {
+		s, until := r.earliest()
 		if s == nil {
 			return nil
 		}
-		if n%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
+		at, _ := s.current.findings.Next(s.cursor)
+		if r.tidied == 0 || at-r.tidied >= tidyEvery {
+			r.ledger.Expire(time.UnixMilli(at).UTC())
+			r.tidied = at
 		}
-		r.count(s)
-		if err := r.next(s); err != nil {
+		r.detector.CountUntil(&s.current.findings, &s.cursor, min(until, r.tidied+tidyEvery-1), s.recall, r.decide)
+		if err := r.next(ctx, p, s); err != nil {
 			return err
 		}
 	}
 }
 
-func (r *replay) earliest() *stream {
-	var first *stream
-	for _, s := range r.streams {
-		if s.line != nil && (first == nil || s.at.Before(first.at)) {
-			first = s
-		}
-	}
-	return first
-}
+// tidyEvery is how often ended blocks leave the ledger, in milliseconds of the log's time.
+const tidyEvery = int64(time.Minute / time.Millisecond)
 
-// next reads on to the stream's next event, or to its end, when line is nil.
-func (r *replay) next(s *stream) error {
-	for {
-		line, cut, err := s.lines.Next()
-		if err == io.EOF {
-			s.line = nil
-			return nil
-		}
-		if err != nil {
-			return readError(s.path, err)
-		}
-		r.summary.Lines++
-		if cut {
-			r.summary.Cut++
-		}
-		verdict := s.reader.Read(line, &s.event)
-		s.parsed = verdict == format.Parsed
-		if verdict == format.Unparsed {
-			r.summary.Unparsed++
-		}
-		if verdict == format.Noise || verdict == format.Foreign && !r.matcher.ReadsLines() {
+// earliest returns the stream whose next event is the earliest, and up to when it stays that.
+func (r *replay) earliest() (first *stream, until int64) {
+	var at int64
+	until = math.MaxInt64
+	for _, s := range r.streams {
+		if s.current == nil {
 			continue
 		}
-		if s.event.Time.IsZero() {
-			s.event.Time = s.at // a line without a time happened when the one before it did
-		} else {
-			s.at = s.event.Time
+		t, _ := s.current.findings.Next(s.cursor)
+		switch {
+		case first == nil:
+			first, at = s, t
+		case t < at:
+			first, at, until = s, t, at-1 // of two at the same time, the file that was named first
+		default:
+			until = min(until, t)
 		}
-		s.line = line
-		return nil
+	}
+	return first, until
+}
+
+// next goes on to the stream's next event, or to its end, when it has no current block.
+func (r *replay) next(ctx context.Context, p *pool, s *stream) error {
+	for {
+		if s.current != nil {
+			if _, more := s.current.findings.Next(s.cursor); more {
+				return nil
+			}
+			s.release()
+			p.wanted <- s // never waits: the block that was released made room
+		}
+		j, err := s.await(ctx)
+		if err != nil {
+			return err
+		}
+		if j.done == nil && j.err == nil {
+			j.scan(r.scan, p.now)
+		}
+		if j.err == io.EOF {
+			return nil
+		}
+		if j.err != nil {
+			return readError(s.path, j.err)
+		}
+		r.take(p, s, j)
 	}
 }
 
-// count feeds the stream's event to the detector.
-func (r *replay) count(s *stream) {
-	if r.summary.First.IsZero() {
-		r.summary.First = s.at
+// take makes a block the stream's current one.
+func (r *replay) take(p *pool, s *stream, j *job) {
+	if !j.fits(s.actual) {
+		j.begin = s.actual
+		j.scan(r.scan, p.now)
 	}
-	if s.at.After(r.summary.Last) {
-		r.summary.Last = s.at
+	s.current, s.cursor, s.actual.state = j, detector.Cursor{}, j.block.Reader.State()
+	if j.counts.Last != 0 {
+		s.actual.last = j.block.Last
 	}
-	r.findings.Reset()
-	r.matcher.Match(s.line, &s.event, r.Now.UnixMilli(), &r.findings)
-	if s.parsed {
-		r.summary.Events++
-	}
-	r.summary.Hits += r.findings.Hits
-	if r.tidied.IsZero() || s.at.Sub(r.tidied) >= time.Minute {
-		r.ledger.Expire(s.at)
-		r.tidied = s.at
-	}
-	r.detector.Count(&r.findings, r.decide)
+	r.summary.Lines += j.counts.Lines
+	r.summary.Events += j.counts.Events
+	r.summary.Unparsed += j.counts.Unparsed
+	r.summary.Cut += j.cut
+	r.summary.Hits += j.findings.Hits
+	r.summary.seen(j.counts)
 }
 
+// seen widens the span of time that was read.
+func (s *Summary) seen(n scan.Counts) {
+	if n.Last == 0 {
+		return
+	}
+	if first := time.UnixMilli(n.First).UTC(); s.First.IsZero() || first.Before(s.First) {
+		s.First = first
+	}
+	if last := time.UnixMilli(n.Last).UTC(); last.After(s.Last) {
+		s.Last = last
+	}
+}
 func (r *replay) decide(d detector.Decision) {
 	r.ledger.Enter(d)
 	switch d.Verb {

@@ -17,6 +17,8 @@ type dialect struct {
 	ownAccess bool
 	// shared says that its text is recognised as another dialect's: only a configured name reads it as this one.
 	shared bool
+	// combined says that its lines are as nginx writes them by default.
+	combined bool
 }
 
 // dialects are tried in this order, so the particular stands before the general.
@@ -35,9 +37,9 @@ func init() {
 		{name: "distribution", kind: detector.KindRegistry, keyed: isDistribution, fromRecord: (*Reader).readDistribution,
 			fromText: (*Reader).readOwnAccess, shared: true, ownAccess: true},
 		{name: "sshd", kind: detector.KindSSH, fromText: (*Reader).readSSH},
-		{name: "nginx", kind: detector.KindAccess, fromText: (*Reader).readNginx},
-		{name: "combined", kind: detector.KindAccess, fromText: (*Reader).readNginx, shared: true},
-		{name: "ingress-nginx", kind: detector.KindAccess, fromText: (*Reader).readNginx, shared: true},
+		{name: "nginx", kind: detector.KindAccess, combined: true, fromText: (*Reader).readNginx},
+		{name: "combined", kind: detector.KindAccess, combined: true, fromText: (*Reader).readNginx, shared: true},
+		{name: "ingress-nginx", kind: detector.KindAccess, combined: true, fromText: (*Reader).readNginx, shared: true},
 		{name: "harbor", kind: detector.KindAccess, fromText: (*Reader).readHarbor},
 		{name: "nexus", kind: detector.KindAccess, fromText: (*Reader).readNexus},
 		{name: "quay", kind: detector.KindAccess, fromText: (*Reader).readQuay},

@@ -48,21 +48,37 @@ func railsClient(rec *record) netip.Addr {
 func (r *Reader) railsController(e *detector.Event) {
 	rec := &r.record
 	controller, action := rec.text(keyController), rec.text(keyAction)
+	operation, known := controllerOperation(controller, action)
 	switch {
 	case controller == "":
-	case controller == "JwtController":
+	case operation == detector.OpToken:
 		r.railsToken(e)
-	case controller == "SessionsController" && action == "create":
+	case operation == detector.OpLogin && controller == sessionsController:
 		r.railsLogin(e, sessionFailed(e.Status, rec.params))
-	case strings.HasSuffix(controller, "OmniauthCallbacksController"):
+	case operation == detector.OpLogin:
 		r.railsLogin(e, action == "failure")
-	case isGitController(controller):
-		e.Operation = detector.OpGit
+	case known:
+		e.Operation = operation
 	case strings.HasPrefix(e.Path, "/v2/"):
 		// GitLab's dependency proxy is a registry of its own.
 	case e.Operation != detector.OpLogin:
 		e.Operation = detector.OpWeb
 	}
+}
+
+const sessionsController = "SessionsController"
+
+// controllerOperation is what Rails' controllers are for, where that is more than a page.
+func controllerOperation(controller, action string) (o detector.Operation, known bool) {
+	switch {
+	case controller == "JwtController":
+		return detector.OpToken, true
+	case controller == sessionsController && action == "create", strings.HasSuffix(controller, "OmniauthCallbacksController"):
+		return detector.OpLogin, true
+	case isGitController(controller):
+		return detector.OpGit, true
+	}
+	return detector.OpOther, false
 }
 
 func isGitController(name string) bool {

@@ -134,11 +134,20 @@ func (r *route) name(operation detector.Operation, name, reference string) {
 }
 
 func cutLast(path string) (parent, last string) {
-	i := strings.LastIndexByte(path, '/')
+	i := lastSlash(path)
 	if i < 0 {
 		return "", path
 	}
 	return path[:i], path[i+1:]
+}
+
+// lastSlash is where the last slash stands, -1 if there is none. It looks at a digest's length at once, since most paths end with one.
+func lastSlash(path string) int {
+	const hex = 64
+	if n := len(path) - hex; n > 0 && path[n-1] == ':' && strings.IndexByte(path[n:], '/') < 0 {
+		path = path[:n]
+	}
+	return strings.LastIndexByte(path, '/')
 }
 
 // token reads a request for a bearer token.

@@ -1,6 +1,9 @@
 package format
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"time"
+)
 
 // A container's standard output and standard error are interleaved in one file, so each has its own record that goes on.
 const (
@@ -70,6 +73,25 @@ func (r *Reader) join(stream int, piece string, ended, doubtful bool) layer {
 	p.open, p.doubtful = !ended, !ended && doubtful
 	r.cut = p.cut
 	return l
+}
+
+// State is all that a reader remembers from one line to the next. Readers in the same state read the same lines the same way.
+type State struct {
+	// Pending is what Pending returns.
+	Pending   string
+	OwnStream bool
+	Reference time.Time
+}
+
+// State returns the reader's.
+func (r *Reader) State() State {
+	return State{Pending: string(r.Pending()), OwnStream: r.ownStream, Reference: r.reference}
+}
+
+// SetState gives back what State returned.
+func (r *Reader) SetState(s State) {
+	r.SetPending([]byte(s.Pending))
+	r.ownStream, r.reference = s.OwnStream, s.Reference
 }
 
 // Pending returns what the reader remembers of records that go on in a later line, nil when there are none. It is at most MaxPending

@@ -38,6 +38,13 @@ type Reader struct {
 	access       access
 	scratch      scratch
 	parts        [streams]part
+
+	// What Skim remembers of the last line.
+	second     string // its time
+	secondText []byte // where second stands
+	secondIs   int64  // the same in unix milliseconds
+	// The orders of keys in both sorts of records.
+	railsLayout, registryLayout layout
 }
 
 // New returns a reader for one file.

@@ -1,5 +1,7 @@
 package format
 
+import "strings"
+
 // scratch is where text is built that does not stand in the line as such, such as a decoded path. It is used again for every line;
 // when it grows, what was handed out before keeps the old memory.
 type scratch struct{ buf []byte }
@@ -45,12 +47,7 @@ func (s *scratch) unescape(text string, query bool) string {
 }
 
 func escaped(text string, query bool) bool {
-	for i := 0; i < len(text); i++ {
-		if text[i] == '%' || query && text[i] == '+' {
-			return true
-		}
-	}
-	return false
+	return strings.IndexByte(text, '%') >= 0 || query && strings.IndexByte(text, '+') >= 0
 }
 
 // unhex returns the value of a hexadecimal digit, or 255.

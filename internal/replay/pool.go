@@ -1,0 +1,66 @@
+package replay
+
+import (
+	"context"
+	"sync"
+
+	"regwarden/detector"
+)
+
+// pool scans the blocks of all streams on several cores.
+type pool struct {
+	matcher *detector.Matcher
+	newJob  func(*stream) *job
+	now     int64 // unix milliseconds
+	// wanted are the streams of which a block is to be read, each as often as blocks may be on their way.
+	wanted chan *stream
+	done   sync.WaitGroup
+	stop   context.CancelFunc
+}
+
+// ahead is how many blocks of each stream may be on their way. Many files take memory enough with one each.
+func ahead(streams, workers int) int {
+	if streams > 4*workers {
+		return 1
+	}
+	return 2 * workers
+}
+
+// start begins to read all streams, of which the first block is in the queue already.
+func (p *pool) start(ctx context.Context, streams []*stream, depth, workers int) {
+	ctx, p.stop = context.WithCancel(ctx)
+	p.wanted = make(chan *stream, depth*len(streams))
+	for range depth - 1 {
+		for _, s := range streams {
+			p.wanted <- s
+		}
+	}
+	for range workers {
+		p.done.Go(func() { p.work(ctx) })
+	}
+}
+
+func (p *pool) work(ctx context.Context) {
+	with := p.matcher.NewScan()
+	for {
+		select {
+		case s := <-p.wanted:
+			j := s.read(make(chan struct{}), p.newJob)
+			if j == nil {
+				continue
+			}
+			if j.err == nil {
+				j.scan(with, p.now)
+			}
+			close(j.done)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// close ends the workers and waits for them.
+func (p *pool) close() {
+	p.stop()
+	p.done.Wait()
+}

@@ -1,0 +1,164 @@
+package format
+
+import (
+	"strings"
+
+	"regwarden/detector"
+)
+
+// Skim takes in at first sight what most lines of the busiest dialects say, without an event. It says no where anything is not as usual: then Read decides.
+// Where it says yes, Read would say Parsed, and the same of everything that the glance holds; only a record that is broken behind all that a glance
+// needs is taken for a whole one. The glance's texts are views into the line.
+func (r *Reader) Skim(line []byte, g *detector.Glance) bool {
+	if len(line) < minSkim || len(line) >= maxSkim || line[len(line)-1] == '\r' {
+		return false
+	}
+	s := view(line)
+	r.dialect, r.depth = "", 0
+	var ok bool
+	switch c := s[0]; {
+	case c == '{':
+		ok = r.skimJSON(s, g)
+	case '0' <= c && c <= '9':
+		ok = r.skimAccess(s, g)
+	}
+	if ok && r.options.Kind != detector.KindUnknown {
+		g.Kind = r.options.Kind
+	}
+	return ok
+}
+
+// Shorter lines are nothing usual. Longer ones could have texts that must be cut (MaxText), and are rare.
+const (
+	minSkim = 60
+	maxSkim = MaxText
+)
+
+// skimAccess is readNginx for an IPv4 client and a line without surprises.
+func (r *Reader) skimAccess(s string, g *detector.Glance) bool {
+	if r.fixed != nil && (!r.fixed.combined) {
+		return false
+	}
+	end := skimIPv4(s, g)
+	if end == 0 || !strings.HasPrefix(s[end:], " - ") {
+		return false
+	}
+	user := end + len(" - ")
+	i := strings.IndexByte(s[user:], '[')
+	if i < 1 {
+		return false
+	}
+	at := user + i + 1
+	if len(s) < at+timeLocalLength+len(`] "GET `) || s[at+timeLocalLength:at+timeLocalLength+3] != `] "` || s[at-2] != ' ' {
+		return false
+	}
+	if !r.skimTime(s[at:at+timeLocalLength], g) {
+		return false
+	}
+	g.Anonymous = i == 2 && s[user] == '-'
+	request := s[at+timeLocalLength+3:]
+	end = closingQuote(request)
+	if end < 0 || !r.skimRequest(request[:end], g) {
+		return false
+	}
+	return r.skimAnswer(request[end+1:], g)
+}
+
+// skimAnswer reads ` STATUS BYTES "REFERER" "AGENT" …`.
+func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
+	if len(s) < 8 || s[0] != ' ' || s[4] != ' ' {
+		return false
+	}
+	if g.Status = digits(s, 1, 3); g.Status < 0 {
+		return false
+	}
+	i := 5
+	for i < len(s) && '0' <= s[i] && s[i] <= '9' {
+		i++
+	}
+	if i == 5 || i > 5+18 {
+		return false
+	}
+	referer, rest, ok := quoted(s[i:])
+	if !ok {
+		return false
+	}
+	agent, tail, ok := quoted(rest)
+	if !ok || referer == "" && tail == "" { // it may be a registry's own line
+		return false
+	}
+	if g.Agent = agent; agent == "-" {
+		g.Agent = ""
+	}
+	r.dialect, g.Kind = "nginx", detector.KindAccess
+	if tail == "" {
+		return true
+	}
+	if tail[0] != ' ' || strings.IndexByte(tail, '"') >= 0 && !isTail(tail) {
+		return false
+	}
+	if r.fixed != nil {
+		r.dialect = r.fixed.name
+	} else if isIngress(tail) {
+		r.dialect = "ingress-nginx"
+	}
+	return true
+}
+
+// skimIPv4 reads a dotted address at the start of s and returns where it ends; 0 when there is none.
+func skimIPv4(s string, g *detector.Glance) (end int) {
+	end = strings.IndexByte(s[:min(len(s), len("255.255.255.255 "))], ' ')
+	if end < 0 {
+		return 0
+	}
+	a, ok := plainIPv4(s[:end])
+	if !ok {
+		return 0
+	}
+	g.Client = known(a)
+	return end
+}
+
+// skimTime reads nginx's $time_local. Most lines have the same second as the one before.
+func (r *Reader) skimTime(s string, g *detector.Glance) bool {
+	if s == r.second {
+		g.Time = r.secondIs
+		return true
+	}
+	t, ok := timeLocal(s)
+	if !ok || t.IsZero() {
+		return false
+	}
+	r.secondIs = t.UnixMilli()
+	r.secondText = append(r.secondText[:0], s...)
+	r.second, g.Time = view(r.secondText), r.secondIs
+	return true
+}
+
+// skimRequest is request for what is well-formed.
+func (r *Reader) skimRequest(s string, g *detector.Glance) bool {
+	i := strings.IndexByte(s[:min(len(s), maxMethod+1)], ' ')
+	if i < 0 || !isMethod(s[:i]) {
+		return false
+	}
+	method, rest := s[:i], s[i+1:]
+	end := len(rest) - len(" HTTP/1.1")
+	if end > 0 && rest[end:] != " HTTP/1.1" && rest[end:] != " HTTP/2.0" && rest[end:] != " HTTP/1.0" {
+		return false
+	}
+	if end <= 0 {
+		return false
+	}
+	r.skimPath(method, rest[:end], g)
+	return true
+}
+
+// maxMethod is the longest method of HTTP and WebDAV that is usual.
+const maxMethod = len("PROPPATCH")
+
+// skimPath reads what the request wants.
+func (r *Reader) skimPath(method, uri string, g *detector.Glance) {
+	r.scratch.reset()
+	route := classify(method, uri, &r.scratch)
+	g.Head, g.Operation, g.Path, g.PathKnown = method == "HEAD", route.operation, route.path, true
+}

@@ -1,0 +1,358 @@
+package format
+
+import (
+	"net/netip"
+	"strings"
+
+	"regwarden/detector"
+)
+
+// glimpse is one of the values that skimming wants of a record.
+type glimpse uint8
+
+const (
+	ignored glimpse = iota // nobody reads the key
+	unusual                // a key by which Read may decide otherwise
+	gMethod
+	gPath
+	gController
+	gAction
+	gStatus
+	gTime
+	gClient
+	gAgent
+	gMessage
+	gSystem
+	gProof // a key that only this dialect has
+	glimpses
+)
+
+// need is a set of glimpses.
+type need uint32
+
+func needs(list ...glimpse) (n need) {
+	for _, g := range list {
+		n |= 1 << g
+	}
+	return n
+}
+
+// skimmed is what was seen of a record.
+type skimmed struct {
+	texts [glimpses]string
+	seen  need
+}
+
+func (r *Reader) skimJSON(s string, g *detector.Glance) bool {
+	if s[len(s)-1] != '}' || strings.HasPrefix(s, `{"log":`) {
+		return false
+	}
+	r.scratch.reset()
+	if strings.HasPrefix(s, `{"method":"`) {
+		return (r.fixed == nil || r.fixed.name == "gitlab-rails") && r.skimRails(s, g)
+	}
+	return (r.fixed == nil || r.fixed.name == "gitlab-registry") && r.skimRegistry(s, g)
+}
+
+// railsGlimpse and railsWants: nothing that is wanted comes after the user agent in production_json.log, and most of the row does.
+func railsGlimpse(k key) glimpse {
+	switch k {
+	case keyMethod:
+		return gMethod
+	case keyPath:
+		return gPath
+	case keyController:
+		return gController
+	case keyAction:
+		return gAction
+	case keyStatus:
+		return gStatus
+	case keyTime:
+		return gTime
+	case keyRemoteIP:
+		return gClient
+	case keyUA:
+		return gAgent
+	case keyClientIP, keyMessage:
+		return unusual
+	}
+	return ignored
+}
+
+var railsWants = needs(gMethod, gPath, gController, gAction, gStatus, gTime, gClient, gAgent)
+
+// skimRails is readRails. The row has a user or not: that is not looked for.
+func (r *Reader) skimRails(s string, g *detector.Glance) bool {
+	var v skimmed
+	if !r.railsLayout.walk(s, railsGlimpse, railsWants, &v) || v.seen != railsWants {
+		return false
+	}
+	path, controller := v.texts[gPath], v.texts[gController]
+	if controller == "" || !r.skimValues(&v, g) {
+		return false
+	}
+	if strings.IndexByte(path, '%') >= 0 || strings.IndexByte(path, '?') >= 0 || !strings.HasPrefix(path, "/") {
+		return false
+	}
+	g.Client = address(v.texts[gClient])
+	g.Head, g.Path, g.PathKnown = v.texts[gMethod] == "HEAD", path, true
+	operation, known := controllerOperation(controller, v.texts[gAction])
+	switch {
+	case known:
+		g.Operation = operation
+	case strings.HasPrefix(path, "/v2/"):
+		r.skimPath(v.texts[gMethod], path, g)
+	default:
+		g.Operation = detector.OpWeb
+		if v.texts[gMethod] == "POST" && isLogin(path) {
+			return false
+		}
+	}
+	r.dialect, g.Kind, g.Anonymous = "gitlab-rails", detector.KindRails, false
+	return true
+}
+
+// registryGlimpse and registryWants: all keys of the registry's access line are looked at, for a route or a backend would make it Workhorse's.
+func registryGlimpse(k key) glimpse {
+	switch k {
+	case keyMethod:
+		return gMethod
+	case keyURI:
+		return gPath
+	case keyStatus:
+		return gStatus
+	case keyTime:
+		return gTime
+	case keyRemoteAddr:
+		return gClient
+	case keyUserAgent:
+		return gAgent
+	case keyMsg:
+		return gMessage
+	case keySystem:
+		return gSystem
+	case keyCorrelationID:
+		return gProof
+	case keyNone, keyLevel, keyWrittenBytes, keyRemoteIP, keyGoVersion, keyRootRepo:
+		return ignored
+	}
+	return unusual
+}
+
+var registryWants = needs(gMethod, gPath, gStatus, gTime, gClient, gAgent, gMessage, gSystem, gProof)
+
+// skimRegistry is readRegistry for an access line with a client that nobody could choose.
+func (r *Reader) skimRegistry(s string, g *detector.Glance) bool {
+	var v skimmed
+	if r.options.TrustForwarded || !r.registryLayout.walk(s, registryGlimpse, 0, &v) || v.seen != registryWants {
+		return false
+	}
+	if v.texts[gMessage] != "access" || v.texts[gSystem] != "http" || !r.skimValues(&v, g) {
+		return false
+	}
+	g.Client = skimAddressPort(v.texts[gClient])
+	r.skimPath(v.texts[gMethod], v.texts[gPath], g)
+	r.dialect, g.Kind, g.Anonymous = "gitlab-registry", detector.KindRegistry, true
+	r.ownStream = r.ownStream || r.fixed == nil
+	return true
+}
+
+// skimAddressPort is address for what it nearly always is, an IPv4 address with a port.
+func skimAddressPort(text string) netip.Addr {
+	if i := strings.IndexByte(text, ':'); i > 0 && isPort(text[i:]) {
+		if a, ok := plainIPv4(text[:i]); ok {
+			return known(a)
+		}
+	}
+	return address(text)
+}
+
+// skimValues reads status, time and user agent.
+func (r *Reader) skimValues(v *skimmed, g *detector.Glance) bool {
+	status := v.texts[gStatus]
+	if len(status) != 3 {
+		return false
+	}
+	if g.Status = digits(status, 0, 3); g.Status < 100 {
+		return false
+	}
+	g.Agent = v.texts[gAgent]
+	return r.skimStamp(v.texts[gTime], g)
+}
+
+// skimStamp reads "2026-10-05T08:00:01.892Z". Most lines have the same second as the one before.
+func (r *Reader) skimStamp(s string, g *detector.Glance) bool {
+	const seconds, whole = len("2026-10-05T08:00:01"), len("2026-10-05T08:00:01.892Z")
+	if len(s) != whole || s[seconds] != '.' || s[whole-1] != 'Z' {
+		return false
+	}
+	ms := digits(s, seconds+1, 3)
+	if ms < 0 {
+		return false
+	}
+	if s[:seconds] != r.second {
+		t := timestamp(s)
+		if t.IsZero() {
+			return false
+		}
+		r.secondIs = t.UnixMilli() - int64(ms)
+		r.secondText = append(r.secondText[:0], s[:seconds]...)
+		r.second = view(r.secondText)
+	}
+	g.Time = r.secondIs + int64(ms)
+	return true
+}
+
+// layout remembers in which order a log's records have their keys, for nearly every line has the same.
+type layout struct{ keys []layoutKey }
+
+type layoutKey struct {
+	text string // with its quotes and the colon
+	what glimpse
+}
+
+// The bounds of a layout.
+const (
+	maxLayout = 128
+	// lookAhead is how many keys may be absent in a row before the key itself is looked up.
+	lookAhead = 8
+)
+
+// walk goes over the record's own keys until it has seen all that stop wants, or to the end where stop is 0. It says no to what is unusual.
+func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed) bool {
+	at, n := 1, 0
+	for at < len(s) {
+		var g glimpse
+		if n < len(l.keys) && strings.HasPrefix(s[at:], l.keys[n].text) {
+			g = l.keys[n].what
+			at += len(l.keys[n].text)
+			n++
+		} else {
+			var ok bool
+			if g, at, n, ok = l.find(s, at, n, what); !ok {
+				return false
+			}
+		}
+		if g == unusual || at >= len(s) {
+			return false
+		}
+		from, to := at, 0
+		switch s[at] {
+		case '"':
+			from++
+			to = from + strings.IndexByte(s[from:], '"')
+			if to < from {
+				return false
+			}
+			if s[to-1] == '\\' || g > unusual && strings.IndexByte(s[from:to], '\\') >= 0 {
+				if g > unusual {
+					return false
+				}
+				if to = closingQuote(s[from:]); to < 0 {
+					return false
+				}
+				to += from
+			}
+			at = to + 1
+		case '[', '{':
+			if g > unusual {
+				return false
+			}
+			if at = skipNested(s, at); at < 0 {
+				return false
+			}
+		default:
+			to = at + bareEnd(s[at:])
+			if g > unusual && g != gStatus || to == at {
+				return false
+			}
+			at = to
+		}
+		if g > unusual {
+			if v.seen>>g&1 != 0 {
+				return false
+			}
+			v.texts[g] = s[from:to]
+			if v.seen |= 1 << g; v.seen == stop {
+				return true
+			}
+		}
+		if at >= len(s) {
+			return false
+		}
+		if s[at] == '}' {
+			return at == len(s)-1
+		}
+		if s[at] != ',' {
+			return false
+		}
+		at++
+	}
+	return false
+}
+
+// bareEnd is where a number, true, false or null ends; 0 when there is none.
+func bareEnd(s string) int {
+	i := 0
+	for i < len(s) && ('0' <= s[i] && s[i] <= '9' || s[i] == '.' || s[i] == '-') {
+		i++
+	}
+	if i == 0 {
+		for _, word := range [...]string{"null", "true", "false"} {
+			if strings.HasPrefix(s, word) {
+				return len(word)
+			}
+		}
+	}
+	return i
+}
+
+// find looks for the key at s[at:] further on in the layout, and learns it if it is not there. It returns what the key is, where its value begins and
+// which key is expected after it.
+func (l *layout) find(s string, at, n int, what func(key) glimpse) (glimpse, int, int, bool) {
+	for i := n + 1; i < len(l.keys) && i <= n+lookAhead; i++ {
+		if strings.HasPrefix(s[at:], l.keys[i].text) {
+			return l.keys[i].what, at + len(l.keys[i].text), i + 1, true
+		}
+	}
+	if s[at] != '"' {
+		return 0, 0, 0, false
+	}
+	end := strings.IndexByte(s[at+1:], '"')
+	if end <= 0 || at+end+2 >= len(s) || s[at+end+2] != ':' || strings.IndexByte(s[at+1:at+1+end], '\\') >= 0 {
+		return 0, 0, 0, false
+	}
+	name := s[at+1 : at+1+end]
+	g := what(keyOf(name))
+	if len(l.keys) >= maxLayout {
+		l.keys, n = l.keys[:0], 0
+	}
+	n = min(n, len(l.keys))
+	l.keys = append(l.keys, layoutKey{})
+	copy(l.keys[n+1:], l.keys[n:])
+	l.keys[n] = layoutKey{strings.Clone(s[at : at+end+3]), g}
+	return g, at + end + 3, n + 1, true
+}
+
+// skipNested returns where the list or object at s[at:] ends, -1 if it does not.
+func skipNested(s string, at int) int {
+	depth := 0
+	for at < len(s) {
+		switch s[at] {
+		case '"':
+			end := closingQuote(s[at+1:])
+			if end < 0 {
+				return -1
+			}
+			at += end + 1
+		case '[', '{':
+			depth++
+		case ']', '}':
+			if depth--; depth == 0 {
+				return at + 1
+			}
+		}
+		at++
+	}
+	return -1
+}
