@@ -118,7 +118,12 @@ func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(
 		d.stats.Events += uint64(f.Events)
 		d.stats.Hits += uint64(f.Hits)
 	}
+	warm := at.sighting
 	for at.sighting < len(f.sightings) && f.sightings[at.sighting].time <= until {
+		if at.sighting == warm {
+			warm = min(warm+warmAtOnce, len(f.sightings))
+			d.tallies.warm(f.sightings[at.sighting:warm])
+		}
 		s := &f.sightings[at.sighting]
 		at.sighting++
 		if s.recall > 0 && d.watch.has(s.key) {

@@ -77,15 +77,36 @@ func (t *table) insert(key uint64, now uint32) int {
 	return place
 }
 
-// place chooses where a new record goes: into the set with more room, or else over the record that is needed least.
+// place chooses where a new record goes: into the set with more empty places, which takes no look at the records, or with more that have ended, or else over
+// the record that is needed least.
 func (t *table) place(homes [2]int, now uint32) int {
+	empty, most := -1, 0
+	for _, home := range homes {
+		n, at := 0, -1
+		for i, k := range t.keys[home : home+ways] {
+			if k == 0 {
+				n, at = n+1, home+i
+			}
+		}
+		if n > most {
+			empty, most = at, n
+		}
+	}
+	if empty >= 0 {
+		return empty
+	}
+	return t.victim(homes, now)
+}
+
+// victim chooses among places that are all taken.
+func (t *table) victim(homes [2]int, now uint32) int {
 	victim, room, most := homes[0], -1, 0
 	for _, home := range homes {
 		free, at := 0, -1
 		for i := home; i < home+ways; i++ {
 			u, v := t.use(i), t.use(victim)
 			switch {
-			case t.keys[i] == 0 || u.end <= now:
+			case u.end <= now:
 				free, at = free+1, i
 			case u.count < v.count || u.count == v.count && u.last < v.last:
 				victim = i

@@ -1,11 +1,8 @@
 package detector
 
 import (
-	"encoding/binary"
 	"math/bits"
 	"time"
-
-	"github.com/dchest/siphash"
 )
 
 // generation is the pace at which traffic is forgotten: every five minutes a quarter of what was counted goes, so that half of
@@ -92,17 +89,18 @@ type tallies struct {
 	active     int     // targets seen in this generation
 	wasActive  int     // and in the one before
 	served     served
+	touched    uint64
 }
 
 func newTallies(seed Seed, bytes int) *tallies {
 	return &tallies{seed: seed, table: newTable(tallyWords, bytes)}
 }
 
-// target is the target's key in tables, which nobody can choose. It is never 0.
+// target is the target's key in tables. Whoever does not know the seed cannot choose targets that collide. It is never 0.
 func (s Seed) target(target targetKey) uint64 {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(target))
-	return siphash.Hash(s[0], s[1], b[:]) | 1
+	hi, lo := bits.Mul64(uint64(target)^s[0], s[1]|1)
+	hi, lo = bits.Mul64(hi^lo^s[1], s[0]|1)
+	return hi ^ lo | 1
 }
 
 func generationOf(ms int64) uint32 { return uint32(ms / generation.Milliseconds()) }
@@ -121,17 +119,44 @@ func (s *tallies) turn(gen uint32) {
 	}
 }
 
+// warm touches the records of sightings that are about to be added. Each is somewhere else in memory: asked for together, they are waited for once.
+func (s *tallies) warm(list []sighting) {
+	var places [warmAtOnce]int
+	var sum uint64
+	for i := range list {
+		for _, home := range s.table.homes(list[i].key) {
+			sum += s.table.keys[home]
+		}
+	}
+	for i := range list {
+		places[i] = s.table.find(list[i].key)
+	}
+	for _, at := range places[:len(list)] {
+		if at >= 0 {
+			sum += uint64(s.table.use(at).count)
+		}
+	}
+	s.touched = sum // or the compiler would see that nobody needs it
+}
+
+// warmAtOnce is how many records are waited for together: about as many as a core can have on their way.
+const warmAtOnce = 16
+
 // add counts a sighting.
 func (s *tallies) add(g *sighting) {
-	s.turn(generationOf(g.time))
+	if gen := generationOf(g.time); gen != s.generation {
+		s.turn(gen)
+	}
 	i := s.table.find(g.key)
 	if i < 0 {
 		i = s.table.insert(g.key, s.generation)
 		s.table.record(i)[tallyGeneration] = s.generation
 	}
 	rec := s.table.record(i)
-	s.age(rec)
-	rec[[...]int{Success: tallySuccess, Failure: tallyFailure, Neutral: tallyNeutral}[g.outcome]]++
+	if rec[tallyGeneration] != s.generation {
+		s.age(rec)
+	}
+	rec[tallyOf[g.outcome]]++
 	rec[tallyNow]++
 	if g.outcome == Success { // whoever only fails could name a new agent each time to look like a crowd
 		rec[tallyAgents] |= 1 << g.agent
@@ -144,6 +169,9 @@ func (s *tallies) add(g *sighting) {
 	// A record is of use for two hours; busy targets are evicted last.
 	*s.table.use(i) = use{last: s.generation, end: s.generation + 24, count: min(rec[tallySuccess]+rec[tallyFailure]+rec[tallyNeutral], maxCount)}
 }
+
+// tallyOf is the word that counts an outcome.
+var tallyOf = [...]uint8{Success: tallySuccess, Failure: tallyFailure, Neutral: tallyNeutral}
 
 // serve keeps count of the targets that a service served last.
 func (s *tallies) serve(rec []uint32, g *sighting) {

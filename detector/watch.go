@@ -22,7 +22,6 @@ type bitmap [watchBits / 64]atomic.Uint64
 func newWatch() *Watch {
 	w := &Watch{}
 	w.now.Store(&bitmap{})
-	w.was.Store(&bitmap{})
 	return w
 }
 
@@ -30,7 +29,13 @@ func (b *bitmap) has(key uint64) bool {
 	return b[key>>7%(watchBits/64)].Load()>>(key>>1&63)&1 != 0
 }
 
-func (w *Watch) has(key uint64) bool { return w.now.Load().has(key) || w.was.Load().has(key) }
+func (w *Watch) has(key uint64) bool {
+	if w.now.Load().has(key) {
+		return true
+	}
+	was := w.was.Load() // nil before the first turn
+	return was != nil && was.has(key)
+}
 
 func (w *Watch) add(key uint64) {
 	if b := w.now.Load(); !b.has(key) {
@@ -57,7 +62,11 @@ func (w *Watch) appendTo(out []byte) []byte {
 	n := uint32(0)
 	now, was := w.now.Load(), w.was.Load()
 	for i := range now {
-		for bits, bit := now[i].Load()|was[i].Load(), 0; bits != 0; bits, bit = bits>>1, bit+1 {
+		set := now[i].Load()
+		if was != nil {
+			set |= was[i].Load()
+		}
+		for bits, bit := set, 0; bits != 0; bits, bit = bits>>1, bit+1 {
 			if bits&1 != 0 {
 				out = binary.LittleEndian.AppendUint32(out, uint32(i*64+bit))
 				n++

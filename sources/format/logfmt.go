@@ -50,6 +50,15 @@ func (r *Reader) parseLogfmt(line string) bool {
 
 // closingQuote returns where the first quote is that no backslash escapes, -1 when there is none.
 func closingQuote(s string) int {
+	i := strings.IndexByte(s, '"')
+	if i <= 0 || s[i-1] != '\\' {
+		return i
+	}
+	return closingQuoteEscaped(s)
+}
+
+// closingQuoteEscaped is closingQuote for text that has escapes.
+func closingQuoteEscaped(s string) int {
 	for from := 0; ; {
 		i := strings.IndexByte(s[from:], '"')
 		if i < 0 {

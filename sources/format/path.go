@@ -27,9 +27,16 @@ func (p route) set(e *detector.Event) {
 
 // classify says what a request wants. The path is decoded once, as registries do, so that a%2Fb and a/b are one key.
 func classify(method, uri string, s *scratch) route {
-	path, query, _ := strings.Cut(uri, "?")
+	path, query := uri, ""
+	if i := strings.IndexByte(uri, '?'); i >= 0 {
+		path, query = uri[:i], uri[i+1:]
+	}
 	r := route{path: path}
 	p := s.unescape(originForm(path), false)
+	if strings.HasPrefix(p, "/v2/") {
+		r.registry(p, query, s)
+		return r
+	}
 	if mount, inside, ok := mounted(p); ok {
 		r.registry(inside, query, s)
 		if r.repository != "" {
@@ -38,7 +45,7 @@ func classify(method, uri string, s *scratch) route {
 		return r
 	}
 	switch {
-	case p == "/v2", strings.HasPrefix(p, "/v2/"):
+	case p == "/v2":
 		r.registry(p, query, s)
 	case p == "/jwt/auth", p == "/service/token", p == "/token" && hasParameter(query, "service"):
 		r.token(query, s)
