@@ -154,7 +154,7 @@ func (done *imported) readLists(files []string, otherwise listedBlock) ([]listed
 	for _, file := range files {
 		list, err := readList(file)
 		if err != nil {
-			return nil, &exitError{code: exitWrong, err: fmt.Errorf("read %s: %w", file, pathReason(err))}
+			return nil, &exitError{code: exitWrong, err: err}
 		}
 		done.Expired += list.Expired
 		done.Refused += list.Refused - len(list.Refusals)
@@ -185,18 +185,18 @@ func (done *imported) readLists(files []string, otherwise listedBlock) ([]listed
 func readList(file string) (takeover.List, error) {
 	in, err := sources.OpenFile(file)
 	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = fmt.Errorf("read %s: %w", file, pe.Err)
+		}
 		return takeover.List{}, err
 	}
 	defer in.Close()
-	return takeover.Read(in, time.Now())
-}
-
-func pathReason(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
+	list, err := takeover.Read(in, time.Now())
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", file, err)
 	}
-	return err
+	return list, err
 }
 
 func (done *imported) refuse(file string, line int, why string) {

@@ -13,6 +13,10 @@ func isJSON(text string) bool {
 // readJSON reads a line of our jsonl blocklist. A block that closes repositories only is refused: blocked by hand, the client would lose all.
 func (r *reader) readJSON(text string) {
 	if text[0] == '[' || text == "{" || strings.HasPrefix(text, `{"nftables"`) {
+		if r.list.Refused > 0 || len(r.list.Entries) > 0 {
+			r.refuse(r.line, text, "is JSON of another kind")
+			return
+		}
 		r.refuse(r.line, text, "is JSON of another kind, and the rest is not read; leave out -j of nft, say -o raw to cscli, or list what to block one a line")
 		r.done = true
 		return

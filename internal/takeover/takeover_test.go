@@ -191,6 +191,13 @@ func TestRefusalsAreBounded(t *testing.T) {
 	}
 }
 
+// A brace in the middle of a list does not end it.
+func TestOnlyAListThatBeginsAsJSONIsLeft(t *testing.T) {
+	if l, err := takeover.Read(strings.NewReader("192.0.2.1\n{\n192.0.2.2\n"), now); err != nil || len(l.Entries) != 2 || l.Refused != 1 {
+		t.Errorf("want two targets and one refusal, got %s%v", tell(l), err)
+	}
+}
+
 func TestNoListAtAll(t *testing.T) {
 	if _, err := takeover.Read(strings.NewReader("\xff\xfe1\x009\x00"), now); err == nil || !strings.Contains(err.Error(), "UTF-16") {
 		t.Errorf("want UTF-16 refused, got %v", err)
