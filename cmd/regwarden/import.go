@@ -1,130 +1,265 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/netip"
 	"os"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"regwarden/internal/control"
+	"regwarden/internal/strict"
+	"regwarden/internal/takeover"
 	"regwarden/sources"
+)
+
+// mostShown is how many refusals `import` prints. With --json there are all that takeover keeps, and as many of the daemon's.
+const (
+	mostShown  = 20
+	mostListed = 1000
 )
 
 // imported is what `import --json` prints.
 type imported struct {
+	// Blocked is how many targets are blocked now, or would be.
 	Blocked int `json:"blocked"`
-	// Refused are targets that must not be blocked, or lines that are none, one text each.
-	Refused []string `json:"refused"`
+	// Expired is how many blocks of the lists had ended already.
+	Expired int `json:"expired"`
+	// Refused is how many were not taken, Refusals the first of them.
+	Refused  int       `json:"refused"`
+	Refusals []refusal `json:"refusals"`
+	// Targets is what would be blocked, with --dry-run.
+	Targets []listedBlock `json:"targets,omitempty"`
+}
+
+type refusal struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Why  string `json:"why"`
+}
+
+// listedBlock is one target to be blocked, and where a list names it.
+type listedBlock struct {
+	Target netip.Prefix `json:"target"`
+	For    string       `json:"for"`
+	Reason string       `json:"reason"`
+	File   string       `json:"file"`
+	Line   int          `json:"line"`
+
+	left time.Duration
 }
 
 func importCommand() *cobra.Command {
-	var reason string
-	length := "1h"
+	var reason, length string
+	var dry bool
 	cmd := &cobra.Command{
-		Use:   "import FILE",
+		Use:   "import FILE...",
 		Short: "take over blocks that something else has made",
-		Long: `Import blocks every target of a list by hand: one address or network a line, as our plain and jsonl blocklists, "ipset save" and most other tools
-write them. A time that stands in the list (ipset's timeout, jsonl's until) is kept, other blocks last --for. "-" is standard input. Targets that are never blocked are
-refused, each with its reason, and the others are taken.`,
-		Example: "  ipset save f2b-registry | regwarden import --reason \"from fail2ban\" -\n  regwarden import --for 12h old-blocklist.txt",
+		Long: `Import blocks by hand what other tools have blocked. Each file, or standard
+input for "-", may be what one of these prints or reads:
+
+  one address, network or range a line, with comments after # or ;
+  our own blocklists: plain, jsonl, haproxy, ipset, nginx-deny, nginx-geo
+  ipset save NAME, ipset list NAME
+  nft list set FAMILY TABLE NAME, nft list ruleset
+  iptables-save, iptables -S CHAIN
+  fail2ban-client banned, status JAIL, get JAIL banip --with-time
+  cscli decisions list -o raw, and other CSV with a header that names a column
+  ip or target (reason, duration, until), or "ADDRESS,REASON" without one
+  nginx's deny lines, hosts.deny
+
+A time and a reason that stand in the list are kept; others get --for and
+--reason, also those that the list blocks for ever. Nothing lasts longer than a
+year. Name one set or chain where you can: an ipset does not say whether it
+lists whom to block or whom to let in. Of a whole nftables table only the sets
+are taken that a rule drops or rejects.
+
+What would be blocked wider than it was is refused: rules that also ask for a
+port, sets of addresses with ports, exceptions, an address with a network's
+length such as 192.0.2.7/24. So is what is never blocked, and every line that is
+nothing of the above. The others are taken nevertheless. All refusals are
+counted, the first 20 printed, the first 1000 with --json.
+
+The exit code is 1 if anything was refused, so that a script does not remove the
+old blocks too early; blocks that have expired are counted, but are no fault.`,
+		Example: "  ipset save f2b-registry | regwarden import --reason \"from fail2ban\" -\n  regwarden import --dry-run --for 12h old-blocklist.txt",
 		GroupID: groupBlocks,
-		Args:    takes("FILE"),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return wrongUse(c, "FILE is missing")
+			}
+			return nil
+		},
 	}
 	asJSON := jsonFlag(cmd)
-	cmd.Flags().StringVar(&length, "for", length, "how long blocks last that have no time of their own: `TIME` such as 90s, 1h or 7d")
-	cmd.Flags().StringVar(&reason, "reason", "imported", "why, for the blocked and for the history: `TEXT`")
+	cmd.Flags().StringVar(&length, "for", "1h", "how long blocks last that have no time of their own: `TIME` such as 90s, 1h or 7d")
+	cmd.Flags().StringVar(&reason, "reason", "imported", "why, where the list does not say: `TEXT`")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only read the lists, and print what would be blocked; the daemon is not asked")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		in, err := sources.OpenFile(args[0])
-		if err != nil {
-			return &exitError{code: exitWrong, err: fmt.Errorf("read %s: %w", args[0], pathReason(err))}
-		}
-		defer in.Close()
-		done, err := importAll(cmd, client(cmd), in, length, reason)
+		left, err := importFlags(length, reason)
 		if err != nil {
 			return err
 		}
+		done := imported{Refusals: []refusal{}}
+		blocks, err := done.readLists(args, listedBlock{Reason: reason, left: left})
+		if err != nil {
+			return err
+		}
+		if dry {
+			done.Targets, done.Blocked = blocks, len(blocks)
+		} else if err = done.block(cmd, client(cmd), blocks); err != nil && done.Blocked == 0 {
+			return err
+		}
 		if *asJSON {
-			return control.WriteJSON(cmd.OutOrStdout(), done)
+			err = errors.Join(err, control.WriteJSON(cmd.OutOrStdout(), done))
+		} else {
+			done.print(cmd.OutOrStdout(), dry)
 		}
-		for _, r := range done.Refused {
-			fmt.Fprintln(cmd.OutOrStdout(), "refused:", escape(r))
+		if err == nil && done.Refused > 0 {
+			taken := "not everything"
+			if done.Blocked == 0 {
+				taken = "nothing"
+			}
+			err = &exitError{code: exitWrong, err: fmt.Errorf("import: %s was taken: %d refused", taken, done.Refused)}
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%s blocked, %d refused\n", count(done.Blocked, "target"), len(done.Refused))
-		return nil
+		return err
 	}
 	return cmd
 }
 
-func pathReason(err error) error {
-	var pe *os.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
+// importFlags refuses once what the daemon would refuse for each target.
+func importFlags(length, reason string) (time.Duration, error) {
+	left, err := strict.Duration(length)
+	if err != nil || left <= 0 || left > takeover.Longest {
+		return 0, &exitError{exitWrong, fmt.Errorf("import: --for: %q is no duration of at most a year", length), strict.DurationHint}
 	}
-	return err
+	if strings.TrimSpace(reason) == "" {
+		return 0, &exitError{exitWrong, errors.New("import: --reason is empty"), "say why: the blocked client and your colleagues read it"}
+	}
+	if len(reason) > takeover.LongestReason {
+		return 0, &exitError{exitWrong, fmt.Errorf("import: --reason is longer than %d bytes", takeover.LongestReason), "say it shorter"}
+	}
+	return left, nil
 }
 
-// importAll blocks line by line. An error that concerns all of them, such as a daemon that is gone, ends it.
-func importAll(cmd *cobra.Command, c *control.Client, in io.Reader, length, reason string) (imported, error) {
-	done := imported{Refused: []string{}}
-	lines := bufio.NewScanner(in)
-	for n := 1; lines.Scan(); n++ {
-		target, own, ok := listedBlock(lines.Text(), time.Now())
-		if !ok {
-			continue
+// readLists reads all lists before anybody is blocked. A target that several lines name is blocked once, for the longest of their times.
+func (done *imported) readLists(files []string, otherwise listedBlock) ([]listedBlock, error) {
+	blocks, known := []listedBlock{}, map[netip.Prefix]int{}
+	for _, file := range files {
+		list, err := readList(file)
+		if err != nil {
+			return nil, &exitError{code: exitWrong, err: err}
 		}
-		if own == "" {
-			own = length
+		done.Expired += list.Expired
+		done.Refused += list.Refused - len(list.Refusals)
+		for _, r := range list.Refusals {
+			done.refuse(file, r.Line, r.String())
 		}
-		_, err := c.Block(cmd.Context(), control.BlockRequest{Target: target, For: own, Reason: reason})
+		for _, e := range list.Entries {
+			b := listedBlock{Target: e.Target, Reason: e.Reason, File: file, Line: e.Line, left: e.Left}
+			if b.left == 0 {
+				b.left = otherwise.left
+			}
+			if b.Reason == "" {
+				b.Reason = otherwise.Reason
+			}
+			b.left = max(b.left.Truncate(time.Second), time.Second)
+			b.For = strict.FormatDuration(b.left)
+			if at, ok := known[b.Target]; !ok {
+				known[b.Target] = len(blocks)
+				blocks = append(blocks, b)
+			} else if blocks[at].left < b.left {
+				blocks[at] = b
+			}
+		}
+	}
+	return blocks, nil
+}
+
+func readList(file string) (takeover.List, error) {
+	in, err := sources.OpenFile(file)
+	if err != nil {
+		var pe *os.PathError
+		if errors.As(err, &pe) {
+			err = fmt.Errorf("read %s: %w", file, pe.Err)
+		}
+		return takeover.List{}, err
+	}
+	defer in.Close()
+	list, err := takeover.Read(in, time.Now())
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", file, err)
+	}
+	return list, err
+}
+
+func (done *imported) refuse(file string, line int, why string) {
+	done.Refused++
+	if len(done.Refusals) < mostListed {
+		done.Refusals = append(done.Refusals, refusal{file, line, why})
+	}
+}
+
+// block has the daemon block each target. An error that concerns all of them, such as a daemon that is gone or in dry run, ends it.
+func (done *imported) block(cmd *cobra.Command, c *control.Client, blocks []listedBlock) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	state, err := c.Status(cmd.Context())
+	if err != nil {
+		return err
+	}
+	if state.DryRun {
+		return &exitError{exitWrong, errors.New("import: dry_run is on: the daemon blocks nobody, by hand neither"),
+			"remove dry_run from " + state.Config + " and reload; import --dry-run shows what would be blocked"}
+	}
+	var doubts []string
+	for _, b := range blocks {
+		changed, err := c.Block(cmd.Context(), control.BlockRequest{Target: target(b.Target), For: b.left.String(), Reason: b.Reason})
 		var p *control.Problem
 		switch {
 		case err == nil:
 			done.Blocked++
-		case errors.Is(err, control.ErrNoDaemon), errors.Is(err, control.ErrNotAllowed), !errors.As(err, &p):
-			return done, err
+			doubts = unknownDoubts(cmd.ErrOrStderr(), doubts, changed)
+		case errors.Is(err, control.ErrNotAllowed), !errors.As(err, &p), p.Status >= http.StatusInternalServerError:
+			return err
 		default:
-			done.Refused = append(done.Refused, fmt.Sprintf("line %d: %s", n, p.Error()))
+			done.refuse(b.File, b.Line, p.Error())
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return done, &exitError{code: exitWrong, err: fmt.Errorf("read the list: %w", err)}
-	}
-	return done, nil
+	return nil
 }
 
-// listedBlock reads one line of a list: the target, and its own time if it has one. Comments, blank lines and what ipset says of its sets are no blocks.
-func listedBlock(line string, now time.Time) (target, own string, ok bool) {
-	line = strings.TrimSpace(line)
-	if strings.HasPrefix(line, "{") {
-		var b struct {
-			Target string
-			Until  time.Time
-		}
-		if json.Unmarshal([]byte(line), &b) != nil || b.Target == "" || !b.Until.After(now) {
-			return "", "", false
-		}
-		return b.Target, strconv.Itoa(int(b.Until.Sub(now).Seconds())+1) + "s", true
+// unknownDoubts tells doubts that were not told before, and returns all.
+func unknownDoubts(w io.Writer, told []string, changed control.Changed) []string {
+	changed.Warnings = slices.DeleteFunc(changed.Warnings, func(d string) bool { return slices.Contains(told, d) || len(told) >= mostShown })
+	printDoubts(w, changed)
+	return append(told, changed.Warnings...)
+}
+
+func (done *imported) print(w io.Writer, dry bool) {
+	for _, b := range done.Targets {
+		fmt.Fprintf(w, "would block %s for %s: %s\n", target(b.Target), b.For, escape(b.Reason))
 	}
-	words := strings.Fields(line)
-	switch {
-	case len(words) == 0, strings.HasPrefix(line, "#"), strings.HasPrefix(line, ";"), words[0] == "create", words[0] == "flush", words[0] == "swap", words[0] == "destroy":
-		return "", "", false
-	case words[0] == "add" && len(words) >= 3: // ipset save: add NAME TARGET timeout N …
-		for i, w := range words[:len(words)-1] {
-			if w == "timeout" && words[i+1] != "0" {
-				own = words[i+1] + "s"
-			}
-		}
-		return words[2], own, true
-	case words[0] == "deny" && len(words) == 2: // nginx
-		return strings.TrimSuffix(words[1], ";"), "", true
+	for _, r := range done.Refusals[:min(len(done.Refusals), mostShown)] {
+		fmt.Fprintf(w, "refused: %s:%d: %s\n", escape(r.File), r.Line, escape(r.Why))
 	}
-	return strings.TrimSuffix(words[0], ","), "", true
+	if more := done.Refused - mostShown; more > 0 {
+		fmt.Fprintf(w, "refused: and %d more\n", more)
+	}
+	verb := "blocked"
+	if dry {
+		verb = "would be blocked"
+	}
+	fmt.Fprintf(w, "%s %s, %d refused", count(done.Blocked, "target"), verb, done.Refused)
+	if done.Expired > 0 {
+		fmt.Fprintf(w, ", %d expired already", done.Expired)
+	}
+	fmt.Fprintln(w)
 }
