@@ -129,21 +129,12 @@ func (c *core) emptyRemoved(old, now *config.Config) {
 	}
 }
 
-// leaveFirewall takes what an old plan has in the kernel out of it, unless the new one has the same place there, and lets go of it.
-func (c *core) leaveFirewall(old, now *plan) {
-	for _, a := range old.actions {
-		fw, ok := a.(actions.Firewall)
-		if !ok {
-			continue
+// closeFirewall lets go of what a plan has in the kernel, which stays there.
+func closeFirewall(p *plan) {
+	for _, a := range p.actions {
+		if fw, ok := a.(actions.Firewall); ok {
+			closeAction(fw)
 		}
-		if !samePlace(old.config, now.config) {
-			ctx, cancel := context.WithTimeout(context.Background(), runnersStop)
-			if err := fw.Flush(ctx); err != nil {
-				c.logger.Error("what the old configuration has in the kernel could not be removed; its blocks end by themselves", "action", a.Name(), "error", err)
-			}
-			cancel()
-		}
-		closeAction(a)
 	}
 }
 
@@ -152,18 +143,6 @@ func closeAction(a actions.Action) {
 	if closer, ok := a.(io.Closer); ok {
 		closer.Close()
 	}
-}
-
-// samePlace says whether two configurations keep their blocks in the same table, or in the same chain and sets.
-func samePlace(a, b *config.Config) bool {
-	x, y := a.Actions, b.Actions
-	switch {
-	case x.NFTables != nil && y.NFTables != nil:
-		return x.NFTables.Table == y.NFTables.Table
-	case x.IPTables != nil && y.IPTables != nil:
-		return x.IPTables.Chain == y.IPTables.Chain && x.IPTables.Set == y.IPTables.Set && x.IPTables.Variant == y.IPTables.Variant
-	}
-	return false
 }
 
 // spareAllowed lifts the blocks of targets that must not be blocked any more.
