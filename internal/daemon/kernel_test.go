@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"regwarden/internal/config"
 	"regwarden/internal/control"
@@ -197,5 +198,73 @@ func TestFlushRemovesWhatTheDatabaseRemembers(t *testing.T) {
 	want = `{"action":"","removed":[]}` + "\nerror: <nil>\n"
 	if got := h.flush(); got != want {
 		t.Errorf("want it forgotten: %s, got %s", want, got)
+	}
+}
+
+// TestAHealIsToldOnceAndCounted, with either firewall, in log and status.
+func TestAHealIsToldOnceAndCounted(t *testing.T) {
+	for kind, row := range map[string]struct{ firewall, damage string }{
+		"nftables": {"[actions.nftables]\nowner = false\n", "nft delete table inet regwarden"},
+		"iptables": {"[actions.iptables]\nvariant = \"nft\"\n", "iptables-nft -t raw -F"},
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			h := newHost(t, movable, nil)
+			h.needs("iptables", "ipset")
+			h.namespace()
+			h.configure(row.firewall)
+			h.run()
+			h.blockByHand("203.0.113.9")
+			h.until("it is blocked", func() bool { return strings.Contains(h.kernel(), "203.0.113.9") })
+			healed := func() (n uint64) {
+				s, err := h.client.Status(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, a := range s.Actions {
+					n += a.Healed
+				}
+				return n
+			}
+			if n := healed(); n != 0 {
+				t.Errorf("want nothing healed yet, got %d", n)
+			}
+			h.command(append(append([]string{}, h.in...), strings.Fields(row.damage)...)...)
+			h.until("it is counted", func() bool { return healed() == 1 })
+			h.kill(syscall.SIGTERM)
+			var warned []string
+			for line := range strings.Lines(h.log.String()) {
+				if strings.Contains(line, "level=WARN") && strings.Contains(line, "action=") {
+					warned = append(warned, line)
+				}
+			}
+			if len(warned) != 1 || !strings.Contains(warned[0], "healed=1") {
+				t.Errorf("want one line with the right count, got %q", warned)
+			}
+		})
+	}
+}
+
+// TestAFailingFirewallDoesNotHoldUpTheEnd: here the place is another daemon's.
+func TestAFailingFirewallDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	first, second := newHost(t, kernel, nil), newHost(t, kernel, nil)
+	first.namespace()
+	second.in = first.in
+	first.run()
+	first.until("the first has its table", func() bool { return strings.Contains(first.rules(), "table inet regwarden") })
+	second.run()
+	second.blockByHand("203.0.113.9")
+	second.until("the second is refused", func() bool {
+		s, err := second.client.Status(t.Context())
+		return err == nil && strings.Contains(fmt.Sprint(s.Actions), "another regwarden owns it")
+	})
+	begun := time.Now()
+	second.kill(syscall.SIGTERM)
+	if took := time.Since(begun); took > 2*time.Second {
+		t.Errorf("want it to end at once, it took %v", took)
+	}
+	if !strings.Contains(second.log.String(), "an action did not finish") {
+		t.Error("want it told that the action did not finish")
 	}
 }

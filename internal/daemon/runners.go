@@ -89,9 +89,7 @@ func (c *core) stopRunners(flush bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
 		for _, r := range c.runners {
-			if err := r.Flush(ctx); err != nil {
-				c.logger.Warn("an action did not finish; its blocks are made right at the next start", "action", r.Status().Name, "error", err)
-			}
+			_ = r.Flush(ctx) // what is left then is told below, after a last attempt
 		}
 	}
 	c.stopRun()
@@ -101,6 +99,11 @@ func (c *core) stopRunners(flush bool) {
 	case <-ended:
 	case <-time.After(runnersStop):
 		c.logger.Error("an action does not end and is left behind")
+	}
+	for _, r := range c.runners {
+		if s := r.Status(); flush && s.Pending > 0 {
+			c.logger.Warn("an action did not finish; its blocks are made right at the next start", "action", s.Name, "changes", s.Pending, "error", s.LastError)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ func (c *core) status() control.Status {
 	for _, r := range c.runners {
 		a := r.Status()
 		s.Actions = append(s.Actions, control.ActionStatus{Name: a.Name, Kind: a.Kind, Healthy: a.Healthy, Pending: a.Pending,
-			Applied: a.Applied, Failed: a.Failed, Dropped: a.Dropped, LastError: a.LastError, LastSuccess: a.LastSuccess})
+			Applied: a.Applied, Failed: a.Failed, Dropped: a.Dropped, Healed: a.Healed, LastError: a.LastError, LastSuccess: a.LastSuccess})
 	}
 	s.Warnings = c.warnings()
 	for i := range s.Sources {
