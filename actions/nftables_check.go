@@ -27,7 +27,7 @@ func (n *NFTables) Check() (problems, notes []string) {
 	}
 	kernel := kernelRelease()
 	if !capable(unix.CAP_NET_ADMIN) {
-		return append(problems, errCapability.Error()), []string{kernel, unseenWithoutAdmin}
+		return append(problems, n.explain("use", errCapability).Error()), []string{kernel, unseenWithoutAdmin}
 	}
 	err = n.open()
 	if err == nil {
