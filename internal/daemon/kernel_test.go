@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"regwarden/internal/config"
 	"regwarden/internal/control"
@@ -245,8 +244,8 @@ func TestAHealIsToldOnceAndCounted(t *testing.T) {
 	}
 }
 
-// TestAFailingFirewallDoesNotHoldUpTheEnd: here the place is another daemon's.
-func TestAFailingFirewallDoesNotHoldUpTheEnd(t *testing.T) {
+// TestAFailingFirewallIsToldAtTheEnd, which does not wait for it (that is the runner's test). Here the place is another daemon's.
+func TestAFailingFirewallIsToldAtTheEnd(t *testing.T) {
 	t.Parallel()
 	first, second := newHost(t, kernel, nil), newHost(t, kernel, nil)
 	first.namespace()
@@ -259,11 +258,7 @@ func TestAFailingFirewallDoesNotHoldUpTheEnd(t *testing.T) {
 		s, err := second.client.Status(t.Context())
 		return err == nil && strings.Contains(fmt.Sprint(s.Actions), "another regwarden owns it")
 	})
-	begun := time.Now()
 	second.kill(syscall.SIGTERM)
-	if took := time.Since(begun); took > 2*time.Second {
-		t.Errorf("want it to end at once, it took %v", took)
-	}
 	if !strings.Contains(second.log.String(), "an action did not finish") {
 		t.Error("want it told that the action did not finish")
 	}
