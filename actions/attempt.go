@@ -190,6 +190,9 @@ func (r *Runner) succeeded(a *attempt) {
 	dropped := r.status.Dropped
 	r.told()
 	r.mu.Unlock()
+	if why := a.settles.reason; why != "" {
+		r.options.Logger.Warn("action was in doubt and is made right again", "action", r.status.Name, "reason", why, "healed", r.healed())
+	}
 	if healed {
 		r.options.Logger.Info("action works again", "action", r.status.Name, "dropped", dropped)
 	}
@@ -211,7 +214,11 @@ func (r *Runner) failed(a *attempt, err error) {
 	r.told()
 	r.mu.Unlock()
 	if first {
-		r.options.Logger.Warn("action fails", "action", r.status.Name, "error", err)
+		attrs := []any{"action", r.status.Name, "error", err}
+		if a.settles.reason != "" {
+			attrs = append(attrs, "doubt", a.settles.reason)
+		}
+		r.options.Logger.Warn("action fails", attrs...)
 	}
 }
 
@@ -233,7 +240,7 @@ func (r *Runner) putBack(a *attempt) {
 
 // doubtAll leaves the failed attempt and all that came meanwhile to the next Sync.
 func (r *Runner) doubtAll(a *attempt) {
-	d := doubt{dirty: true, changes: a.size(), oldest: a.oldest()}
+	d := doubt{dirty: true, changes: a.size(), oldest: a.oldest(), reason: a.settles.reason}
 	d.changes += len(r.queue) + r.doubt.changes // both are younger
 	r.doubt, r.queue = d, nil
 }

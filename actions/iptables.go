@@ -223,11 +223,15 @@ func (t *IPTables) apply(ctx context.Context, touched map[*xtFamily]map[netip.Pr
 		return t.rewriteRules(ctx)
 	}
 	err := t.applyToSets(ctx, touched)
-	if errors.Is(err, errNotThere) { // somebody destroyed a set
-		t.damaged = true
-		return t.rewrite(ctx)
+	if !errors.Is(err, errNotThere) {
+		return err
 	}
-	return err
+	t.damaged = true
+	if err := t.rewrite(ctx); err != nil {
+		return err
+	}
+	t.log.Warn("somebody had removed a set and it is made again", "healed", t.Healed())
+	return nil
 }
 
 // Sync makes chain, jump and sets right, whatever state they are in, and the blocks exactly these. No packet of a client that is blocked
@@ -265,7 +269,11 @@ func (t *IPTables) SetNever(ctx context.Context, networks []netip.Prefix) error 
 			return nil
 		}
 		err := t.rewrite(ctx)
-		t.installed = err == nil // else the next Apply makes everything
+		if err != nil { // the next Sync makes everything, and Watch asks for one
+			t.installed = false
+			reason := "the never-block networks could not be changed"
+			t.reason.Store(&reason)
+		}
 		return err
 	})
 }

@@ -38,19 +38,24 @@ func (t *IPTables) check(ctx context.Context) (problems, notes []string) {
 	case lonely:
 		problem(lonelyProblem)
 	}
+	admin, raw := capable(unix.CAP_NET_ADMIN), capable(unix.CAP_NET_RAW)
+	if !admin {
+		problem("CAP_NET_ADMIN is missing: run as root, or give the service AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW")
+		if found := findTools(ctx, hasIPv6()); t.options.Variant == variantAuto && len(found) == 2 {
+			note(kernelRelease() + "; both variants of iptables are installed, and the one that the host's rules use would be taken")
+			note(unseenWithoutAdmin)
+			return problems, notes
+		}
+	}
 	tools, why, err := t.choose(ctx)
 	if err != nil {
 		problem(err.Error())
 		return problems, notes
 	}
 	legacy := tools[0].variant == variantLegacy
-	note(fmt.Sprintf("%s, the %s variant: %s", tools[0].path, tools[0].variant, why))
+	note(fmt.Sprintf("%s, the %s variant: %s; %s", tools[0].path, tools[0].variant, why, kernelRelease()))
 	if len(tools) < 2 {
 		note("the kernel speaks no IPv6: only IPv4 is blocked")
-	}
-	admin, raw := capable(unix.CAP_NET_ADMIN), capable(unix.CAP_NET_RAW)
-	if !admin {
-		problem("CAP_NET_ADMIN is missing: run as root, or give the service AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW")
 	}
 	if legacy && !raw {
 		problem("CAP_NET_RAW is missing, which legacy iptables wants: give the service AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW")
@@ -59,6 +64,7 @@ func (t *IPTables) check(ctx context.Context) (problems, notes []string) {
 		problem(fmt.Sprintf("the lock file %s cannot be written: set XTABLES_LOCKFILE to a file in the service's RuntimeDirectory", lock))
 	}
 	if !admin {
+		note(unseenWithoutAdmin)
 		return problems, notes
 	}
 	for _, tool := range tools {
@@ -69,6 +75,8 @@ func (t *IPTables) check(ctx context.Context) (problems, notes []string) {
 			problem(err.Error())
 		}
 	}
+	d := lookForDocker(ctx, t.options.Namespace)
+	notes = append(notes, d.notes(t.options.Ports)...)
 	weaker := t.checkSets(ctx, raw)
 	switch {
 	case weaker == "":

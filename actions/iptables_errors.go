@@ -100,6 +100,7 @@ var xtMeanings = []struct {
 	{said: "Couldn't load match `set'", means: "this iptables has no set match", cause: errNoSets},
 	{said: "do you need to insmod", means: "the kernel has no raw table: load its module iptable_raw or ip6table_raw"},
 	{said: "is incompatible, use 'nft' tool", means: "the raw table has rules that nft wrote and iptables cannot read: remove them, or use the nftables action"},
+	{said: "CHAIN_DEL failed (Device or resource busy)", means: "a rule that is not ours leads there: remove that rule"},
 	{said: "Too many links", means: "a rule that is not ours leads there: remove that rule"},
 	{said: "Directory not empty", means: "it is not empty"},
 	{said: "No chain/target/match by that name", means: "the kernel has no such chain, target or match", cause: errNotThere},

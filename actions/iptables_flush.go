@@ -2,13 +2,19 @@ package actions
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Flush removes all that is ours from the kernel, in both variants of iptables, and nothing else. A daemon that runs meanwhile would put it back.
 func (t *IPTables) Flush(ctx context.Context) error {
 	return t.worker.do(ctx, "remove all that is ours from iptables", func(ctx context.Context) error {
+		if !capable(unix.CAP_NET_ADMIN) { // to such a one the kernel looks empty
+			return errors.New(needsAdmin)
+		}
 		if err := t.place.take(t.options.Namespace, "iptables/"+t.options.Chain); err != nil {
 			return err
 		}

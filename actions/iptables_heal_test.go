@@ -321,3 +321,20 @@ func TestIPTablesDoesNotWaitForEverForTheLock(t *testing.T) {
 	held.Kill()
 	xtSync(t, a)
 }
+
+// TestIPTablesIsMadeRightAfterANeverSetThatFailed: nobody else may come by for a long time. Here a rule of somebody else's keeps the old chain.
+func TestIPTablesIsMadeRightAfterANeverSetThatFailed(t *testing.T) {
+	l := netlab.Standard(t)
+	xtNeed(t, l.Server, "nft")
+	a := ipTables(t, actions.IPTablesOptions{Variant: "nft", Namespace: l.Server.FD(), WatchEvery: 200 * time.Millisecond})
+	xtGuard(t, a, xtBlock("203.0.113.7/32", time.Hour))
+	l.Server.Command(t, "iptables-nft", "-t", "raw", "-A", "OUTPUT", "-j", "REGWARDEN")
+	if err := a.SetNever(t.Context(), []netip.Prefix{netip.MustParsePrefix("203.0.113.99/32")}); err == nil || !strings.Contains(err.Error(), "a rule that is not ours leads there") {
+		t.Fatalf("want it refused, got %v", err)
+	}
+	l.Server.Command(t, "iptables-nft", "-t", "raw", "-F", "OUTPUT")
+	xtAwait(t, "the never-block network in the chain", 10*time.Second, func() bool {
+		rules := l.Server.Command(t, "iptables-nft-save", "-t", "raw")
+		return strings.Contains(rules, "-A REGWARDEN -s 203.0.113.99/32 -j RETURN") && !strings.Contains(rules, "REGWARDEN-new")
+	})
+}

@@ -31,6 +31,17 @@ func init() {
 		fmt.Println("locked")
 		select {} // until it is killed
 	})
+	netlab.Child("check", func(args []string) {
+		var problems, notes []string
+		if a, err := actions.NewNFTables(actions.NFTablesOptions{}); err == nil && args[0] == "nftables" {
+			problems, notes = a.Check()
+		}
+		if a, err := actions.NewIPTables(actions.IPTablesOptions{}); err == nil && args[0] == "iptables" {
+			problems, notes = a.Check()
+		}
+		fmt.Println(strings.Join(problems, " | "))
+		fmt.Println(strings.Join(notes, " | "))
+	})
 	netlab.Child("iptables-once", func(args []string) {
 		a, err := actions.NewIPTables(actions.IPTablesOptions{Variant: args[0], PreferIPSet: args[1]})
 		if err == nil {
@@ -95,6 +106,22 @@ func TestIPTablesNeedsNoRoot(t *testing.T) {
 				t.Errorf("want %q, got %q", r.kernel, got)
 			}
 		})
+	}
+}
+
+// TestCheckWithoutTheCapabilitySaysWhatItCouldNotLookAt, instead of what it did not see.
+func TestCheckWithoutTheCapabilitySaysWhatItCouldNotLookAt(t *testing.T) {
+	l := netlab.Standard(t)
+	xtNeed(t, l.Server, "nft")
+	for _, kind := range []string{"nftables", "iptables"} {
+		p := l.Server.Start(t, "check", netlab.StartOptions{Args: []string{kind}, UID: 65534})
+		problems, notes := p.Line(t), p.Line(t)
+		if !strings.Contains(problems, "CAP_NET_ADMIN") || strings.Contains(problems, "|") {
+			t.Errorf("%s: want the capability missed, and nothing else, got %s", kind, problems)
+		}
+		if !strings.Contains(notes, "not looked at, for that takes CAP_NET_ADMIN") || !strings.Contains(notes, "Linux ") || strings.Contains(notes, " 0 ") {
+			t.Errorf("%s: want it said what was not looked at, got %s", kind, notes)
+		}
 	}
 }
 

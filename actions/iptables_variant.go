@@ -107,8 +107,12 @@ func (t *IPTables) choose(ctx context.Context) ([]xtTool, string, error) {
 	case len(nft) == 0:
 		return legacy, "it is the only one here", nil
 	}
-	inNFT, inLegacy := t.countRules(ctx, nft), t.countRules(ctx, legacy)
+	inNFT, err := t.countRules(ctx, nft)
+	inLegacy, errLegacy := t.countRules(ctx, legacy)
 	why := fmt.Sprintf("the host has %d rules and chains in nft and %d in legacy", inNFT, inLegacy)
+	if err := together(err, errLegacy); err != nil {
+		why += ", as far as they can be listed (" + err.Error() + ")"
+	}
 	switch {
 	case inNFT > inLegacy:
 		return nft, why, nil
@@ -177,12 +181,12 @@ func plainVariant(ctx context.Context) string {
 	return variantLegacy
 }
 
-// countRules counts the rules and chains of others. What cannot be read counts as nothing.
-func (t *IPTables) countRules(ctx context.Context, tools []xtTool) int {
-	n := 0
+// countRules counts the rules and chains of others. What cannot be read counts as nothing, and is told.
+func (t *IPTables) countRules(ctx context.Context, tools []xtTool) (n int, err error) {
 	for _, tool := range tools {
-		out, err := printed(ctx, tool.save)
-		if err != nil {
+		out, e := printed(ctx, tool.save)
+		if e != nil {
+			err = together(err, e)
 			continue
 		}
 		for line := range strings.Lines(string(out)) {
@@ -192,7 +196,7 @@ func (t *IPTables) countRules(ctx context.Context, tools []xtTool) int {
 			}
 		}
 	}
-	return n
+	return n, err
 }
 
 // ours says whether a line of a listing concerns our chain.

@@ -18,14 +18,13 @@ type xtWatch struct {
 	generation uint32
 	known      bool      // nothing of ours was missing at that generation
 	moved      time.Time // when our jump was last found behind others
-	told       time.Time // when damage was last logged
 	blind      int       // looks that failed in a row
 }
 
 const (
 	// xtClockJump is how far wall clock and monotonic clock may part between two looks.
 	xtClockJump = 5 * time.Second
-	// patience is how long another program that keeps going before our jump is left alone, and damage is not logged again.
+	// patience is how long another program that keeps going before our jump is left alone.
 	patience = time.Minute
 	// blindAtMost is how many looks may fail in a row before that is a doubt of its own.
 	blindAtMost = 4
@@ -51,7 +50,6 @@ func (t *IPTables) Watch(ctx context.Context, doubt func(reason string)) error {
 		wall, monotonic = now, monotonic.Add(passed)
 		if by.Abs() >= xtClockJump {
 			jumped = fmt.Sprintf("the clock jumped by %v", by)
-			t.log.Warn("the clock jumped, all blocks are written anew", "by", by)
 		}
 		if t.verify(ctx, now, jumped) {
 			jumped = ""
@@ -104,10 +102,6 @@ func (t *IPTables) wrong(ctx context.Context, now time.Time) string {
 		return ""
 	}
 	t.damaged = true
-	if now.Sub(t.watch.told).Abs() > patience {
-		t.watch.told = now
-		t.log.Warn("somebody removed what is ours from the firewall, it is put back", "missing", missing, "healed", t.healed.Load())
-	}
 	return missing
 }
 

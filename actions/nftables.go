@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/nftables"
@@ -70,7 +71,8 @@ type NFTables struct {
 	generation uint32 // of the whole ruleset, after our own last change
 	doubted    bool   // Watch asked for a Sync
 	damaged    bool   // what Watch or Apply found missing; the next Sync heals it
-	healed     uint64
+	broken     string // why Watch shall ask for a Sync: a failed SetNever has no caller that would
+	healed     atomic.Uint64
 }
 
 var tableName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_.-]{0,63}$`)
@@ -188,6 +190,9 @@ func (n *NFTables) SetNever(ctx context.Context, never []netip.Prefix) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if slices.Equal(n.never, never) {
+		return nil
+	}
 	n.never = slices.Clone(never)
 	if !n.synced {
 		return nil
@@ -198,7 +203,11 @@ func (n *NFTables) SetNever(ctx context.Context, never []netip.Prefix) error {
 		n.conn.FlushSet(set)
 		err = errors.Join(err, n.conn.SetAddElements(set, neverElements(n.never, v6)))
 	}
-	return n.commit("change the never-block set of", err)
+	if err := n.commit("change the never-block set of", err); err != nil {
+		n.broken = "the never-block set could not be changed"
+		return err
+	}
+	return nil
 }
 
 // Flush removes the table with all blocks, and nothing else.
@@ -240,11 +249,7 @@ func (n *NFTables) Close() error {
 }
 
 // Healed is how often the table was found damaged and was made whole again.
-func (n *NFTables) Healed() uint64 {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.healed
-}
+func (n *NFTables) Healed() uint64 { return n.healed.Load() }
 
 // Owned says whether the table belongs to this process, so that no other program can change it. It is known after the first Sync or Check.
 func (n *NFTables) Owned() bool {

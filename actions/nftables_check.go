@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,20 +25,46 @@ func (n *NFTables) Check() (problems, notes []string) {
 	case lonely:
 		problems = append(problems, lonelyProblem)
 	}
-	if err := n.open(); err != nil {
-		return append(problems, err.Error()), nil
+	kernel := kernelRelease()
+	if !capable(unix.CAP_NET_ADMIN) {
+		return append(problems, n.explain("use", errCapability).Error()), []string{kernel, unseenWithoutAdmin}
 	}
-	if _, err := n.look(); err != nil {
-		return append(problems, err.Error()), nil
+	err = n.open()
+	if err == nil {
+		_, err = n.look()
 	}
-	if err := n.rehearse(); err != nil {
-		return append(problems, err.Error()), nil
+	if err == nil {
+		err = n.rehearse()
 	}
-	if !n.owned && !n.options.Plain {
-		notes = append(notes, "the kernel cannot keep other programs off the table (Linux 6.9 and later can): "+
+	if err != nil {
+		return append(problems, err.Error()), []string{kernel}
+	}
+	switch {
+	case n.owned:
+		notes = append(notes, kernel+" has all that is needed, and keeps other programs off the table")
+	case n.options.Plain:
+		notes = append(notes, kernel+" has all that is needed; with owner = false other programs may change the table, and it is made right within two seconds")
+	default:
+		notes = append(notes, kernel+" cannot keep other programs off the table (Linux 6.9 and later can): "+
 			"\"nft flush ruleset\" removes the blocks until they are written again, within two seconds")
 	}
-	return problems, notes
+	return problems, append(notes, n.dockerNotes()...)
+}
+
+// dockerNotes are about a container engine on this host. The programs that list its rules want to run in the namespace.
+func (n *NFTables) dockerNotes() (notes []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
+	defer cancel()
+	worker := newXTWorker(n.options.Namespace)
+	err := worker.do(ctx, "look for Docker", func(ctx context.Context) error {
+		d := lookForDocker(ctx, n.options.Namespace)
+		notes = d.notes(n.options.Ports)
+		return nil
+	})
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return notes
 }
 
 // rehearse builds a table with all that ours may need and removes it in the same transaction, so that it never takes effect.

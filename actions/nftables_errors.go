@@ -9,8 +9,8 @@ import (
 )
 
 var (
-	// errOwned means that another process owns the table.
-	errOwned = errors.New("another regwarden owns it: end that one, or give this one a table of another name")
+	// ErrOwned means that another process that lives has this place in the kernel.
+	ErrOwned = errors.New("another regwarden owns it: end that one, or give this one a table of another name")
 	// errChanged means that the table is not as it was made; writing it anew heals that.
 	errChanged = errors.New("another program has changed or removed it")
 
@@ -44,8 +44,8 @@ func (n *NFTables) cause(err error) error {
 		return false
 	}
 	switch {
-	case is(errOwned):
-		return errOwned
+	case is(ErrOwned):
+		return ErrOwned
 	case is(unix.EPERM, unix.EACCES):
 		return n.denial()
 	case is(unix.ENOENT, unix.EEXIST, unix.EBUSY, unix.ERESTART):
@@ -69,7 +69,7 @@ func (n *NFTables) denial() error {
 		return errCapability
 	}
 	if err == nil && n.foreign(t) != nil {
-		return errOwned
+		return ErrOwned
 	}
 	return fmt.Errorf("the kernel denies it (%w)", unix.EPERM)
 }

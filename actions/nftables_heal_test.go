@@ -1,6 +1,7 @@
 package actions_test
 
 import (
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -214,5 +215,22 @@ func TestALossIsNoticedByTheNextBlock(t *testing.T) {
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.7/32": time.Hour, "203.0.113.8/32": time.Hour})
 	if a.Healed() != 1 {
 		t.Errorf("want it counted, got %d", a.Healed())
+	}
+}
+
+// TestATableThatIsFoundGoneByANewNeverSetIsHealed: nobody else may come by for a long time.
+func TestATableThatIsFoundGoneByANewNeverSetIsHealed(t *testing.T) {
+	l := netlab.Standard(t)
+	netlab.NeedCommand(t, "nft", "nftables")
+	a := fw(t, l.Server, actions.NFTablesOptions{Plain: true})
+	g := guard(t, a, hostBlock("203.0.113.7/32", time.Hour))
+	g.settled(t)
+	l.Server.Command(t, "nft", "delete", "table", "inet", "regwarden")
+	_ = a.SetNever(t.Context(), []netip.Prefix{netip.MustParsePrefix("203.0.113.99/32")}) // it may have been healed already
+	g.doubt(t)
+	g.settled(t)
+	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.7/32": time.Hour})
+	if g.Healed() != 1 {
+		t.Errorf("want it counted, got %d", g.Healed())
 	}
 }

@@ -155,7 +155,7 @@ func (n *NFTables) foreign(t *nftables.Table) error {
 	}
 	own, err := n.conn.GetPortID()
 	if err == nil && t.Owner != own {
-		return errOwned
+		return ErrOwned
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func (n *NFTables) verify() (string, error) {
 	s, err := n.read()
 	n.generation = s.generation
 	switch {
-	case errors.Is(err, errOwned):
+	case errors.Is(err, ErrOwned):
 		return "the table belongs to another process", nil
 	case err != nil:
 		return "", err

@@ -62,6 +62,9 @@ func (m moment) jump(since moment) string {
 func (n *NFTables) inspect() (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if n.broken != "" && !n.doubted {
+		return n.broken, nil
+	}
 	if !n.synced || n.doubted {
 		return "", nil // a Sync is to come
 	}
@@ -86,7 +89,7 @@ func (n *NFTables) inspect() (string, error) {
 func (n *NFTables) doubting() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.synced || n.doubted {
+	if n.doubted || !n.synced && n.broken == "" {
 		return false
 	}
 	n.doubted = true

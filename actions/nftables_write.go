@@ -40,9 +40,9 @@ func (n *NFTables) rewrite(ends map[netip.Prefix]time.Time, keep bool) error {
 		}
 	}
 	if n.damaged {
-		n.healed++
+		n.healed.Add(1)
 	}
-	n.synced, n.doubted, n.damaged = true, false, false
+	n.synced, n.doubted, n.damaged, n.broken = true, false, false, ""
 	n.written = n.moment()
 	return nil
 }

@@ -19,7 +19,7 @@ func (p *place) take(namespace int, what string) error {
 	l, err := net.Listen("unix", "@regwarden/"+what)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w (%s)", errOwned, what)
+		return fmt.Errorf("%w (%s)", ErrOwned, what)
 	case err != nil:
 		return fmt.Errorf("hold %s: %w", what, err)
 	}

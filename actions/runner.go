@@ -92,6 +92,7 @@ type doubt struct {
 	dirty   bool
 	changes int
 	oldest  uint64 // sequence
+	reason  string // what Doubt was told; "" for a start, a failure or a queue that was full
 }
 
 // Status is how an action fares.
@@ -107,7 +108,9 @@ type Status struct {
 	Dropped       uint64    `json:"dropped"` // changes that were given up
 	LastError     string    `json:"last_error,omitempty"`
 	LastErrorTime time.Time `json:"last_error_time,omitzero"`
-	LastSuccess   time.Time `json:"last_success,omitzero"`
+	// Healed is how often it was made right again after somebody else had changed it, for an action that counts that.
+	Healed      uint64    `json:"healed"`
+	LastSuccess time.Time `json:"last_success,omitzero"`
 }
 
 // NewRunner returns the runner of an action. Reset tells it what is blocked at the start; then Run it.
@@ -200,29 +203,28 @@ func (r *Runner) push(c detector.Change) {
 	r.drop(1)
 }
 
-// Doubt says that the outside may no longer be what was made of it, and why: a Syncer is synced soon, others cannot be helped. It is said
-// once until that is done. Any goroutine may call it.
+// Doubt says that the outside may no longer be what was made of it, and why: a Syncer is synced soon, others cannot be helped. It is logged
+// once, when that is done. Any goroutine may call it.
 func (r *Runner) Doubt(reason string) {
-	if r.syncer != nil && r.suspect() {
-		r.options.Logger.Warn("action is in doubt and is made right again", "action", r.action.Name(), "reason", reason)
+	if r.syncer != nil {
+		r.suspect(reason)
 	}
 }
 
-// suspect leaves all that waits to a Sync; false if that is due already.
-func (r *Runner) suspect() bool {
+// suspect leaves all that waits to a Sync, unless that is due already.
+func (r *Runner) suspect(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.doubt.dirty {
-		return false
+		return
 	}
 	r.sequence++
-	d := doubt{dirty: true, changes: len(r.queue), oldest: r.sequence}
+	d := doubt{dirty: true, changes: len(r.queue), oldest: r.sequence, reason: reason}
 	if len(r.queue) > 0 {
 		d.oldest = r.queue[0].sequence
 	}
 	r.doubt, r.queue = d, nil
 	r.rouse()
-	return true
 }
 
 // drop gives up the oldest changes.
@@ -254,6 +256,7 @@ func (r *Runner) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.status
+	s.Healed = r.healed()
 	s.Pending = len(r.queue) + r.doubt.changes
 	if r.busy != nil {
 		s.Pending += r.busy.size()
@@ -266,20 +269,28 @@ func (r *Runner) Status() Status {
 	return s
 }
 
-// Flush waits until all that was enqueued before is carried out or given up. It fails when ctx ends first, or when
-// the runner has ended with changes left.
+func (r *Runner) healed() uint64 {
+	if h, ok := r.action.(interface{ Healed() uint64 }); ok {
+		return h.Healed()
+	}
+	return 0
+}
+
+// Flush waits until all that was enqueued before is carried out or given up. It fails when ctx ends first, when the runner has ended with changes
+// left, and without any waiting while the action is known to fail: the pauses between attempts are longer than anybody waits, and Run makes a last
+// attempt at its end.
 func (r *Runner) Flush(ctx context.Context) error {
 	r.mu.Lock()
 	last := r.sequence
 	r.mu.Unlock()
 	for {
 		r.mu.Lock()
-		left, stopped, progress := r.outstanding(last), r.stopped, r.progress
+		left, hopeless, progress := r.outstanding(last), r.stopped || r.failures > 0, r.progress
 		r.mu.Unlock()
 		switch {
 		case !left:
 			return nil
-		case stopped:
+		case hopeless:
 			return r.unfinished()
 		}
 		select {

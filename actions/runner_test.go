@@ -76,8 +76,12 @@ func flush(t *testing.T, r *actions.Runner) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := r.Flush(ctx); err != nil {
-		t.Fatalf("flush: %v; status %+v", err, r.Status())
+	for err := r.Flush(ctx); err != nil; err = r.Flush(ctx) { // it does not wait for an action that fails
+		select {
+		case <-ctx.Done():
+			t.Fatalf("flush: %v; status %+v", err, r.Status())
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }
 
@@ -158,6 +162,34 @@ func (h hanging) Apply(ctx context.Context, _ []detector.Change) error {
 }
 
 func (h hanging) Sync(ctx context.Context, _ []detector.Block) error { return h.Apply(ctx, nil) }
+
+// TestFlushDoesNotWaitForAnActionThatFails, as a stop would otherwise wait in vain; the end of Run tries once more.
+func TestFlushDoesNotWaitForAnActionThatFails(t *testing.T) {
+	for name, hide := range map[string]func(actions.Action) actions.Action{
+		"syncer": func(a actions.Action) actions.Action { return a }, "plain": func(a actions.Action) actions.Action { return plain{a} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rec := actions.NewRecorder("rec", detector.ScopeHost)
+				rec.Fail(errors.New("one"), errors.New("two"), errors.New("three"))
+				r := actions.NewRunner(hide(rec), actions.RunnerOptions{})
+				stop := start(t, r)
+				r.Enqueue([]detector.Change{blocked("203.0.113.7/32")})
+				synctest.Wait() // the first attempt has failed
+				before := time.Now()
+				if err := r.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "1 changes were not carried out: one") {
+					t.Errorf("want it to say what fails, got %v", err)
+				}
+				if err := stop(); err == nil || !strings.Contains(err.Error(), "two") {
+					t.Errorf("want one more attempt at the end, got %v", err)
+				}
+				if waited := time.Since(before); waited != 0 {
+					t.Errorf("want no waiting, got %v", waited)
+				}
+			})
+		})
+	}
+}
 
 func TestEnqueueNeverWaitsForAHangingAction(t *testing.T) {
 	rec := actions.NewRecorder("rec", detector.ScopeHost)
@@ -389,7 +421,7 @@ func TestAChangeCutsTheLongPauseOfASyncer(t *testing.T) {
 		before := time.Now()
 		r.Enqueue([]detector.Change{blocked("203.0.113.7/32")})
 		flush(t, r)
-		if took := time.Since(before); took > 2*time.Second {
+		if took := time.Since(before); took > 2*time.Second+10*time.Millisecond { // flush looks that often
 			t.Errorf("want the next attempt within 2 s, got %v", took)
 		}
 	})
@@ -469,9 +501,10 @@ func TestADoubtFromOutsideIsASync(t *testing.T) {
 			t.Errorf("want one more sync, got %d", rec.Syncs())
 		}
 		synctest.Wait() // the runner has said that it works again
-		for _, reason := range []string{"the table is gone", "the set is gone"} {
-			if n := strings.Count(logged.String(), reason); n != 1 {
-				t.Errorf("want %q said once, got %d times", reason, n)
+		for _, line := range []string{`made right again" action=rec reason="the table is gone"`, `action fails" action=rec error="no route" doubt="the set is gone"`,
+			`made right again" action=rec reason="the set is gone"`} {
+			if n := strings.Count(logged.String(), line); n != 1 {
+				t.Errorf("want %q said once, got %s", line, logged.String())
 			}
 		}
 	})

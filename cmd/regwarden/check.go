@@ -45,9 +45,12 @@ Without --config and without ` + defaultConfig + ` it checks the shipped rules, 
 		GroupID: groupLogs,
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := check(path, dir)
+			c, r, err := check(path, dir)
 			if err != nil {
 				return &exitError{code: 1, err: err}
+			}
+			if c != nil {
+				r.host(cmd.Context(), c, socketFor(cmd, c))
 			}
 			if asJSON {
 				if err := control.WriteJSON(cmd.OutOrStdout(), r); err != nil {
@@ -69,22 +72,22 @@ Without --config and without ` + defaultConfig + ` it checks the shipped rules, 
 }
 
 // check checks the configuration at path, if there is one, and its rules, or those of dir.
-func check(path, dir string) (checkResult, error) {
+func check(path, dir string) (*config.Config, checkResult, error) {
 	r := checkResult{Problems: []strict.Problem{}, FailedTests: []string{}, Warnings: []string{}, Host: []string{}, Notes: []string{}, Off: []string{}}
 	c, err := configFor(path)
 	if c != nil {
 		r.Config = c.Path
 	}
 	if err := r.take(err); err != nil {
-		return r, err
+		return c, r, err
 	}
 	set, err := ruleSet(c, dir)
 	if err := r.take(err); err != nil {
-		return r, err
+		return c, r, err
 	}
 	if c != nil && len(r.Problems) == 0 {
 		if err := r.take(daemon.CheckConfig(c)); err != nil {
-			return r, err
+			return c, r, err
 		}
 	}
 	if set != nil {
@@ -92,17 +95,19 @@ func check(path, dir string) (checkResult, error) {
 		failed, n := daemon.CheckRules(set)
 		r.FailedTests, r.Tests = append(r.FailedTests, failed...), n
 	}
-	if c != nil {
-		r.Warnings = append(r.Warnings, daemon.CheckHost(c)...)
-		r.firewall(c)
-	}
-	r.OK = len(r.Problems) == 0 && len(r.FailedTests) == 0 && len(r.Host) == 0
-	return r, nil
+	r.judge()
+	return c, r, nil
 }
 
-// firewall asks the kernel, unless the daemon runs, which has the firewall and whose status tells more.
-func (r *checkResult) firewall(c *config.Config) {
-	if _, err := control.NewClient(c.Socket).Status(context.Background()); err == nil {
+func (r *checkResult) judge() {
+	r.OK = len(r.Problems) == 0 && len(r.FailedTests) == 0 && len(r.Host) == 0
+}
+
+// host looks at this host. The kernel is asked unless the daemon runs, which has the firewall and whose status tells more.
+func (r *checkResult) host(ctx context.Context, c *config.Config, socket string) {
+	defer r.judge()
+	r.Warnings = append(r.Warnings, daemon.CheckHost(c)...)
+	if _, err := control.NewClient(socket).Status(ctx); err == nil {
 		r.Notes = append(r.Notes, "a daemon runs with this socket: regwarden status tells how its actions fare")
 		return
 	}

@@ -1,8 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"log/slog"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -11,19 +12,14 @@ import (
 	"regwarden/internal/daemon"
 )
 
-// flushed is what `flush --json` prints.
-type flushed struct {
-	// Action is the firewall action whose tables, chains and sets are gone; "" if none is configured.
-	Action string `json:"action"`
-}
-
 func flushCommand() *cobra.Command {
 	path := defaultConfig
 	cmd := &cobra.Command{
 		Use:   "flush",
 		Short: "remove all that is ours from the kernel",
-		Long: `Flush removes the table, or the chain, rules and sets, that the configured firewall action has made, and nothing else. Blocks in the database stay: the
-daemon makes them again at its next start. It needs the daemon to be stopped, and the same rights.`,
+		Long: `Flush removes the table, or the chain, rules and sets, that the configured firewall action has made, and those that earlier configurations have left,
+as the database tells, and nothing else. Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be
+stopped, and the same rights.`,
 		GroupID: groupDaemon,
 		Args:    takes(),
 	}
@@ -33,22 +29,48 @@ daemon makes them again at its next start. It needs the daemon to be stopped, an
 		if err != nil {
 			return configError(err)
 		}
-		if _, err := control.NewClient(c.Socket).Status(cmd.Context()); err == nil {
-			return &exitError{code: exitWrong, err: fmt.Errorf("a daemon answers on %s and would make everything again", c.Socket), hint: "stop it first; regwarden unblock --all lifts all blocks while it runs"}
+		socket := socketFor(cmd, c)
+		if _, err := control.NewClient(socket).Status(cmd.Context()); err == nil {
+			return &exitError{code: exitWrong, err: fmt.Errorf("a daemon answers on %s and would make everything again", socket), hint: "stop it first; regwarden unblock --all lifts all blocks while it runs"}
 		}
-		name, err := daemon.FlushFirewall(cmd.Context(), c, slog.New(slog.DiscardHandler))
-		switch {
-		case err != nil:
-			return &exitError{code: exitWrong, err: fmt.Errorf("flush: %w", err), hint: "it takes the rights that the daemon has: root, or CAP_NET_ADMIN"}
-		case *asJSON:
-			return control.WriteJSON(cmd.OutOrStdout(), flushed{name})
-		case name == "":
-			fmt.Fprintf(cmd.OutOrStdout(), "no firewall action is configured in %s, so nothing of ours is in the kernel\n", path)
-		default:
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: all that was ours is gone from the kernel\n", name)
+		done, err := daemon.FlushFirewall(cmd.Context(), c)
+		if *asJSON {
+			if err := control.WriteJSON(cmd.OutOrStdout(), done); err != nil {
+				return err
+			}
+		} else if err == nil || len(done.Removed) > 0 {
+			printFlushed(cmd.OutOrStdout(), done, path)
+		}
+		if errors.Is(err, daemon.ErrRuns) {
+			return &exitError{code: exitWrong, err: fmt.Errorf("flush: %w", err), hint: "stop it first; nothing was removed"}
+		}
+		if err != nil {
+			return &exitError{code: exitWrong, err: fmt.Errorf("flush: %w", err), hint: "it takes the rights that the daemon has: root, or CAP_NET_ADMIN and the database"}
 		}
 		return nil
 	}
 	cmd.Flags().StringVar(&path, "config", path, "the configuration `file`")
 	return cmd
+}
+
+func printFlushed(w io.Writer, done daemon.Flushed, path string) {
+	for _, place := range done.Removed {
+		fmt.Fprintf(w, "%s: nothing of ours is there any more\n", escape(place))
+	}
+	switch {
+	case done.Unknown != "" && len(done.Removed) == 0:
+		fmt.Fprintf(w, "no firewall action is configured in %s; whether an earlier one left something is not known: %s\n", path, escape(done.Unknown))
+	case done.Unknown != "":
+		fmt.Fprintf(w, "what earlier configurations may have left is not known: %s\n", escape(done.Unknown))
+	case len(done.Removed) == 0:
+		fmt.Fprintf(w, "no firewall action is configured in %s, and the database knows of nothing that an earlier one left in the kernel\n", path)
+	}
+}
+
+// socketFor is the socket of the daemon that a configuration is about: the one that the command line names, or else the configured one.
+func socketFor(cmd *cobra.Command, c *config.Config) string {
+	if path, _ := cmd.Flags().GetString("socket"); path != "" {
+		return path
+	}
+	return c.Socket
 }

@@ -118,7 +118,7 @@ func busy() *controltest.Backend {
 		Rules: []control.RuleStatus{{Name: "missing-manifest", Origin: "built in", Hits: 120}, {Name: "push-flood", Origin: "rules.d/push.toml", DryRun: true}},
 		Sources: []control.SourceStatus{{Source: "nginx", Path: "/var/log/nginx/access.log", Dialect: "nginx", Lines: 200, Unparsed: 3,
 			LastLine: time.Now().Add(-90 * time.Second), Cut: 1}, {Source: "gone", Path: "/var/log/gone\x1b[31m", Error: "permission denied"}},
-		Actions: []control.ActionStatus{{Name: "list", Kind: "blocklist", Healthy: true, Applied: 4},
+		Actions: []control.ActionStatus{{Name: "list", Kind: "blocklist", Healthy: true, Applied: 4, Healed: 2},
 			{Name: "hook", Kind: "webhook", Failed: 2, Pending: 7, Dropped: 1, LastError: "connection refused\x1b[31m"}},
 		Counts:      detector.Stats{Events: 197, Hits: 120, Tracked: 1, Memory: 72 << 20, RuleHits: map[string]uint64{"missing-manifest": 120}},
 		ReloadError: "x.toml:1: no\nx.toml:2: no", Warnings: []string{"the disk is \x1b[31mfull"}}

@@ -119,6 +119,9 @@ func printActions(w io.Writer, actions []control.ActionStatus) {
 		if !a.Healthy {
 			fmt.Fprintf(w, "  %s fails: %s\n", name(a.Name), escape(a.LastError))
 		}
+		if a.Healed > 0 {
+			fmt.Fprintf(w, "  %s: %s made right again after others had changed it\n", name(a.Name), count(a.Healed, "time"))
+		}
 		if a.Dropped > 0 {
 			fmt.Fprintf(w, "  %s: %s dropped\n", name(a.Name), count(a.Dropped, "change"))
 		}

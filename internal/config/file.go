@@ -54,19 +54,19 @@ type fileSource struct {
 type fileActions struct {
 	Log      *bool `toml:"log"`
 	NFTables *struct {
-		Table    string `toml:"table"`
-		Ports    []int  `toml:"ports"`
-		Mode     string `toml:"mode"`
-		Counters bool   `toml:"counters"`
-		Owner    *bool  `toml:"owner"`
+		Table    *string `toml:"table"`
+		Ports    []int   `toml:"ports"`
+		Mode     *string `toml:"mode"`
+		Counters bool    `toml:"counters"`
+		Owner    *bool   `toml:"owner"`
 	} `toml:"nftables"`
 	IPTables *struct {
-		Chain   string `toml:"chain"`
-		Set     string `toml:"set"`
-		Ports   []int  `toml:"ports"`
-		Variant string `toml:"variant"`
-		IPSet   string `toml:"ipset"`
-		Rules   *int   `toml:"max_rules"`
+		Chain   *string `toml:"chain"`
+		Set     *string `toml:"set"`
+		Ports   []int   `toml:"ports"`
+		Variant *string `toml:"variant"`
+		IPSet   *string `toml:"ipset"`
+		Rules   *int    `toml:"max_rules"`
 	} `toml:"iptables"`
 	Blocklist []struct {
 		Path   string   `toml:"path"`

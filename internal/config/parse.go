@@ -1,7 +1,6 @@
 package config
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -267,14 +266,14 @@ var firewallName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,19}$`)
 
 func (p *parser) firewalls(f *fileActions) {
 	if n := f.NFTables; n != nil {
-		out := &NFTables{Table: cmp.Or(n.Table, "regwarden"), Mode: cmp.Or(n.Mode, "drop"), Counters: n.Counters, Owner: n.Owner == nil || *n.Owner}
+		out := &NFTables{Table: given(n.Table, "regwarden"), Mode: given(n.Mode, "drop"), Counters: n.Counters, Owner: n.Owner == nil || *n.Owner}
 		out.Ports = p.ports(n.Ports, "actions", "nftables", "ports")
 		p.choice(out.Mode, []string{"drop", "reject"}, "actions", "nftables", "mode")
 		p.firewallName(out.Table, "actions", "nftables", "table")
 		p.out.Actions.NFTables = out
 	}
 	if n := f.IPTables; n != nil {
-		out := &IPTables{Chain: cmp.Or(n.Chain, "REGWARDEN"), Set: cmp.Or(n.Set, "regwarden"), Variant: cmp.Or(n.Variant, "auto"), IPSet: cmp.Or(n.IPSet, "auto"), MaxRules: 500}
+		out := &IPTables{Chain: given(n.Chain, "REGWARDEN"), Set: given(n.Set, "regwarden"), Variant: given(n.Variant, "auto"), IPSet: given(n.IPSet, "auto"), MaxRules: 500}
 		out.Ports = p.ports(n.Ports, "actions", "iptables", "ports")
 		p.choice(out.Variant, []string{"auto", "nft", "legacy"}, "actions", "iptables", "variant")
 		p.choice(out.IPSet, []string{"auto", "require", "never"}, "actions", "iptables", "ipset")
@@ -292,9 +291,17 @@ func (p *parser) firewalls(f *fileActions) {
 	}
 }
 
+// given is a value that the file has, an empty one too, or else the standard.
+func given(text *string, standard string) string {
+	if text == nil {
+		return standard
+	}
+	return *text
+}
+
 func (p *parser) firewallName(name string, key ...string) {
 	if !firewallName.MatchString(name) {
-		p.fail(fmt.Sprintf("%q is no name for it", name), "write a letter and up to 19 letters, digits and underscores", key...)
+		p.fail(fmt.Sprintf("%q is no name for it", name), "write a letter and up to 19 letters, digits and underscores, or leave the key out", key...)
 	}
 }
 

@@ -56,13 +56,15 @@ type SourceStatus struct {
 
 // ActionStatus is one configured action.
 type ActionStatus struct {
-	Name        string    `json:"name"`
-	Kind        string    `json:"kind"`
-	Healthy     bool      `json:"healthy"`
-	Pending     int       `json:"pending"`
-	Applied     uint64    `json:"applied"`
-	Failed      uint64    `json:"failed"`
-	Dropped     uint64    `json:"dropped"`
+	Name    string `json:"name"`
+	Kind    string `json:"kind"`
+	Healthy bool   `json:"healthy"`
+	Pending int    `json:"pending"`
+	Applied uint64 `json:"applied"`
+	Failed  uint64 `json:"failed"`
+	Dropped uint64 `json:"dropped"`
+	// Healed is how often it was made right again after somebody else had changed it outside; 0 for actions that cannot see that.
+	Healed      uint64    `json:"healed"`
 	LastError   string    `json:"last_error,omitempty"`
 	LastSuccess time.Time `json:"last_success,omitzero"`
 }

@@ -40,6 +40,8 @@ type core struct {
 	runners   []*actions.Runner
 	runnersWG *sync.WaitGroup
 	stopRun   context.CancelFunc
+	// leftBehind are places in the kernel that are no longer configured and could not be emptied.
+	leftBehind []store.FirewallPlace
 
 	positions map[place]sources.Position
 	pending   map[place][]byte
@@ -142,6 +144,7 @@ func (c *core) stop() {
 
 // start begins to act and to read. It runs in the core's goroutine.
 func (c *core) start() {
+	c.moveFirewall()
 	c.protect()
 	c.startRunners(c.plan.actions)
 	c.spareAllowed()

@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv("REGWARDEN_TEST_DAEMON"); path != "" {
 		os.Exit(serve(path))
 	}
+	if path := os.Getenv("REGWARDEN_TEST_FLUSH"); path != "" {
+		flushNow(path)
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 

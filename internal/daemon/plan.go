@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -151,15 +150,6 @@ func neverPrefixes(list []detector.Never) []netip.Prefix {
 		out = append(out, n.Prefix)
 	}
 	return out
-}
-
-// FlushFirewall removes what the configured firewall action has put into the kernel, and tells which action that is; "" if none is configured.
-func FlushFirewall(ctx context.Context, c *config.Config, logger *slog.Logger) (string, error) {
-	fw, err := makeFirewall(c, logger)
-	if err != nil || fw == nil {
-		return "", err
-	}
-	return fw.Name(), fw.Flush(ctx)
 }
 
 // CheckRules runs the [[test]] lines of all rules, as `check` does.

@@ -29,7 +29,8 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	if actionsChanged {
 		c.stopRunners(false)
 		c.emptyRemoved(old.config, p.config)
-		c.leaveFirewall(old, p)
+		closeFirewall(old)
+		c.moveFirewall()
 		c.protect()
 		c.startRunners(p.actions)
 		result.Changed = append(result.Changed, "actions")

@@ -89,9 +89,7 @@ func (c *core) stopRunners(flush bool) {
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 		defer cancel()
 		for _, r := range c.runners {
-			if err := r.Flush(ctx); err != nil {
-				c.logger.Warn("an action did not finish; its blocks are made right at the next start", "action", r.Status().Name, "error", err)
-			}
+			_ = r.Flush(ctx) // what is left then is told below, after a last attempt
 		}
 	}
 	c.stopRun()
@@ -101,6 +99,11 @@ func (c *core) stopRunners(flush bool) {
 	case <-ended:
 	case <-time.After(runnersStop):
 		c.logger.Error("an action does not end and is left behind")
+	}
+	for _, r := range c.runners {
+		if s := r.Status(); flush && s.Pending > 0 {
+			c.logger.Warn("an action did not finish; its blocks are made right at the next start", "action", s.Name, "changes", s.Pending, "error", s.LastError)
+		}
 	}
 }
 
@@ -129,21 +132,12 @@ func (c *core) emptyRemoved(old, now *config.Config) {
 	}
 }
 
-// leaveFirewall takes what an old plan has in the kernel out of it, unless the new one has the same place there, and lets go of it.
-func (c *core) leaveFirewall(old, now *plan) {
-	for _, a := range old.actions {
-		fw, ok := a.(actions.Firewall)
-		if !ok {
-			continue
+// closeFirewall lets go of what a plan has in the kernel, which stays there.
+func closeFirewall(p *plan) {
+	for _, a := range p.actions {
+		if fw, ok := a.(actions.Firewall); ok {
+			closeAction(fw)
 		}
-		if !samePlace(old.config, now.config) {
-			ctx, cancel := context.WithTimeout(context.Background(), runnersStop)
-			if err := fw.Flush(ctx); err != nil {
-				c.logger.Error("what the old configuration has in the kernel could not be removed; its blocks end by themselves", "action", a.Name(), "error", err)
-			}
-			cancel()
-		}
-		closeAction(a)
 	}
 }
 
@@ -152,18 +146,6 @@ func closeAction(a actions.Action) {
 	if closer, ok := a.(io.Closer); ok {
 		closer.Close()
 	}
-}
-
-// samePlace says whether two configurations keep their blocks in the same table, or in the same chain and sets.
-func samePlace(a, b *config.Config) bool {
-	x, y := a.Actions, b.Actions
-	switch {
-	case x.NFTables != nil && y.NFTables != nil:
-		return x.NFTables.Table == y.NFTables.Table
-	case x.IPTables != nil && y.IPTables != nil:
-		return x.IPTables.Chain == y.IPTables.Chain && x.IPTables.Set == y.IPTables.Set && x.IPTables.Variant == y.IPTables.Variant
-	}
-	return false
 }
 
 // spareAllowed lifts the blocks of targets that must not be blocked any more.

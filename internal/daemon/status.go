@@ -42,7 +42,7 @@ func (c *core) status() control.Status {
 	for _, r := range c.runners {
 		a := r.Status()
 		s.Actions = append(s.Actions, control.ActionStatus{Name: a.Name, Kind: a.Kind, Healthy: a.Healthy, Pending: a.Pending,
-			Applied: a.Applied, Failed: a.Failed, Dropped: a.Dropped, LastError: a.LastError, LastSuccess: a.LastSuccess})
+			Applied: a.Applied, Failed: a.Failed, Dropped: a.Dropped, Healed: a.Healed, LastError: a.LastError, LastSuccess: a.LastSuccess})
 	}
 	s.Warnings = c.warnings()
 	for i := range s.Sources {
@@ -79,6 +79,9 @@ func (c *core) warnings() []string {
 	}
 	if !c.plan.config.DryRun && !c.plan.config.Actions.Hold() {
 		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]]")
+	}
+	if len(c.leftBehind) > 0 {
+		out = append(out, "an earlier configuration still blocks in the kernel: "+c.leftNames()+"; remove it with "+c.flushCommand())
 	}
 	if time.Since(c.late) < time.Hour {
 		out = append(out, "blocks came too late to be made: lines are hours old, or their clock or time zone is not this host's (source.timezone)")

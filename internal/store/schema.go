@@ -84,6 +84,14 @@ CREATE TABLE allowed (
 	since_ms     INTEGER NOT NULL
 ) WITHOUT ROWID;
 `,
+	`
+CREATE TABLE firewall_places (
+	kind         TEXT    NOT NULL,
+	name         TEXT    NOT NULL,
+	set_name     TEXT    NOT NULL,
+	PRIMARY KEY (kind, name, set_name)
+) WITHOUT ROWID;
+`,
 }
 
 // migrate runs the migrations that the file lacks, each in a transaction of its own.

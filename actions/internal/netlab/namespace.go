@@ -68,6 +68,17 @@ func New(tb testing.TB, name string) *Namespace {
 	return n
 }
 
+// Of is the namespace that a process is in; the test lets go of it at its end.
+func Of(tb testing.TB, name string, pid int) *Namespace {
+	tb.Helper()
+	n := &Namespace{Name: name}
+	var err error
+	n.fd, err = unix.Open(fmt.Sprintf("/proc/%d/ns/net", pid), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	must(tb, name+": open the namespace", err)
+	tb.Cleanup(func() { unix.Close(n.fd) })
+	return n
+}
+
 // unshared makes a namespace and returns a descriptor of it; the thread goes back to its own.
 func unshared() (int, error) {
 	runtime.LockOSThread()
