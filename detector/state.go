@@ -76,8 +76,8 @@ func (d *Detector) AppendState(out []byte) []byte {
 const recordFixed = 1 + 8 + 2 + 4 + 4 + 2
 
 func (t *table) appendTo(out []byte, number byte, now uint32) []byte {
-	for i, k := range t.keys {
-		if k == 0 {
+	for i, tag := range t.tags {
+		if tag == 0 {
 			continue
 		}
 		u := t.use(i)
@@ -90,7 +90,7 @@ func (t *table) appendTo(out []byte, number byte, now uint32) []byte {
 			n--
 		}
 		out = append(out, number)
-		out = binary.LittleEndian.AppendUint64(out, k)
+		out = binary.LittleEndian.AppendUint64(out, t.key(i))
 		out = binary.LittleEndian.AppendUint16(out, uint16(u.count))
 		out = binary.LittleEndian.AppendUint32(out, u.end)
 		out = binary.LittleEndian.AppendUint32(out, u.last)

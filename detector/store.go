@@ -48,8 +48,8 @@ func (c *counts) rebase(base int64) {
 	by := base - c.base
 	c.base = base
 	for _, t := range c.classes {
-		for i, k := range t.keys {
-			if k == 0 {
+		for i, tag := range t.tags {
+			if tag == 0 {
 				continue
 			}
 			u := t.use(i)
@@ -103,7 +103,7 @@ func (c *counts) at(key uint64, words int, now uint32) ref {
 // grow moves a record to the next class and returns its new place.
 func (c *counts) grow(r ref, now uint32) ref {
 	t := c.classes[r.class+1]
-	n := ref{t, r.class + 1, t.insert(r.table.keys[r.i], now)}
+	n := ref{t, r.class + 1, t.insert(r.table.key(r.i), now)}
 	copy(n.record(), r.record())
 	*n.use() = *r.use()
 	r.table.remove(r.i)

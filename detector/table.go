@@ -11,18 +11,26 @@ const ways = 8
 
 // table is a set-associative store of fixed size without pointers, so that its memory is known, the garbage collector
 // never walks it, and an attacker who sends new addresses for ever only evicts other once-seen addresses.
-// A record is a key, and beside each other, since memory is what counting costs, its end, its last use, its count and stride words.
+//
+// A record is in one piece, since what a count costs is the wait for memory: its head, and stride words. The tags, two bytes of each record's key, are
+// few enough to stay near the core.
 type table struct {
 	stride  int
 	sets    uint64
-	keys    []uint64 // 0 is empty
+	tags    []uint16 // 0 is empty
 	records []uint32
 
 	live    int
 	evicted uint64 // records that were still of use when they were evicted
 }
 
-// use is what every record begins with.
+// head is what every record begins with.
+type head struct {
+	keyLow, keyHigh uint32
+	use
+}
+
+// use says how much a record is needed.
 type use struct {
 	end   uint32 // when the record is of no more use
 	last  uint32 // its last use; times are milliseconds since the store's base
@@ -30,32 +38,50 @@ type use struct {
 }
 
 const (
-	useWords = 3
-	maxCount = 1<<16 - 1
+	headWords = 5
+	maxCount  = 1<<16 - 1
 )
 
 // recordBytes is what a record of that stride costs.
-func recordBytes(stride int) int { return 8 + 4*(useWords+stride) }
+func recordBytes(stride int) int { return 2 + 4*(headWords+stride) }
 
 func newTable(stride, bytes int) *table {
 	sets := max(bytes/(ways*recordBytes(stride)), 1)
 	n := sets * ways
-	return &table{stride: stride, sets: uint64(sets), keys: make([]uint64, n), records: make([]uint32, n*(useWords+stride))}
+	return &table{stride: stride, sets: uint64(sets), tags: make([]uint16, n), records: make([]uint32, n*(headWords+stride))}
 }
 
 // homes returns the first record of each of the two sets in which a key can stand. Keys are hashes already.
-func (t *table) homes(key uint64) [2]int {
-	a, _ := bits.Mul64(key, t.sets)
-	b, _ := bits.Mul64(key*0x9e3779b97f4a7c15, t.sets)
-	return [2]int{int(a) * ways, int(b) * ways}
+func (t *table) homes(key uint64) (a, b int) {
+	hi, _ := bits.Mul64(key, t.sets)
+	hj, _ := bits.Mul64(key*0x9e3779b97f4a7c15, t.sets)
+	return int(hi) * ways, int(hj) * ways
 }
+
+// tagOf is a part of the key that does not choose its sets; never 0.
+func tagOf(key uint64) uint16 { return uint16(key) | 1 }
 
 // find returns the record of a key, or -1.
 func (t *table) find(key uint64) int {
-	for _, home := range t.homes(key) {
-		for i, k := range t.keys[home : home+ways] {
-			if k == key {
-				return home + i
+	a, b := t.homes(key)
+	tag := tagOf(key)
+	if i := t.findIn(a, tag, key); i >= 0 {
+		return i
+	}
+	return t.findIn(b, tag, key)
+}
+
+// findIn looks through a set, four tags at a time: a word of tags that are each xored with the wanted one has a zero where they are equal.
+// The lowest tag is the first one, as on all little-endian machines.
+func (t *table) findIn(home int, tag uint16, key uint64) int {
+	const ones, tops = 0x0001000100010001, 0x8000800080008000
+	words := (*[ways / 4]uint64)(unsafe.Pointer(unsafe.SliceData(t.tags[home : home+ways])))
+	for w, tags := range words {
+		x := tags ^ uint64(tag)*ones
+		for equal := (x - ones) &^ x & tops; equal != 0; equal &= equal - 1 {
+			// A tag above an equal one may seem equal too: the key decides.
+			if i := home + 4*w + bits.TrailingZeros64(equal)/16; t.tags[i] == tag && t.key(i) == key {
+				return i
 			}
 		}
 	}
@@ -64,27 +90,29 @@ func (t *table) find(key uint64) int {
 
 // insert gives a key that has none an empty record, evicting one if it must: the one with the fewest hits, and of those the one used longest ago.
 func (t *table) insert(key uint64, now uint32) int {
-	place := t.place(t.homes(key), now)
+	a, b := t.homes(key)
+	place := t.place(a, b, now)
+	h := t.head(place)
 	switch {
-	case t.keys[place] == 0:
+	case t.tags[place] == 0:
 		t.live++
-	case t.use(place).end > now:
+	case h.end > now:
 		t.evicted++
 	}
-	t.keys[place] = key
-	*t.use(place) = use{last: now}
+	t.tags[place] = tagOf(key)
+	*h = head{keyLow: uint32(key), keyHigh: uint32(key >> 32), use: use{last: now}}
 	clear(t.record(place))
 	return place
 }
 
 // place chooses where a new record goes: into the set with more empty places, which takes no look at the records, or with more that have ended, or else over
 // the record that is needed least.
-func (t *table) place(homes [2]int, now uint32) int {
+func (t *table) place(a, b int, now uint32) int {
 	empty, most := -1, 0
-	for _, home := range homes {
+	for _, home := range [...]int{a, b} {
 		n, at := 0, -1
-		for i, k := range t.keys[home : home+ways] {
-			if k == 0 {
+		for i, tag := range t.tags[home : home+ways] {
+			if tag == 0 {
 				n, at = n+1, home+i
 			}
 		}
@@ -95,16 +123,16 @@ func (t *table) place(homes [2]int, now uint32) int {
 	if empty >= 0 {
 		return empty
 	}
-	return t.victim(homes, now)
+	return t.victim(a, b, now)
 }
 
 // victim chooses among places that are all taken.
-func (t *table) victim(homes [2]int, now uint32) int {
-	victim, room, most := homes[0], -1, 0
-	for _, home := range homes {
+func (t *table) victim(a, b int, now uint32) int {
+	victim, room, most := a, -1, 0
+	for _, home := range [...]int{a, b} {
 		free, at := 0, -1
 		for i := home; i < home+ways; i++ {
-			u, v := t.use(i), t.use(victim)
+			u, v := t.head(i), t.head(victim)
 			switch {
 			case u.end <= now:
 				free, at = free+1, i
@@ -124,22 +152,31 @@ func (t *table) victim(homes [2]int, now uint32) int {
 
 // record returns the words of record i.
 func (t *table) record(i int) []uint32 {
-	at := i * (useWords + t.stride)
-	return t.records[at+useWords : at+useWords+t.stride]
+	at := i * (headWords + t.stride)
+	return t.records[at+headWords : at+headWords+t.stride]
 }
 
-// use returns what record i begins with.
-func (t *table) use(i int) *use {
-	return (*use)(unsafe.Pointer(unsafe.SliceData(t.records[i*(useWords+t.stride):][:useWords])))
+// head returns what record i begins with.
+func (t *table) head(i int) *head {
+	return (*head)(unsafe.Pointer(unsafe.SliceData(t.records[i*(headWords+t.stride):][:headWords])))
+}
+
+// use returns how much record i is needed.
+func (t *table) use(i int) *use { return &t.head(i).use }
+
+// key returns the key of record i, which was put there once.
+func (t *table) key(i int) uint64 {
+	h := t.head(i)
+	return uint64(h.keyHigh)<<32 | uint64(h.keyLow)
 }
 
 // remove empties record i.
 func (t *table) remove(i int) {
-	if t.keys[i] != 0 {
-		t.keys[i] = 0
+	if t.tags[i] != 0 {
+		t.tags[i] = 0
 		t.live--
 	}
 }
 
 // bytes is what the table costs when it is full.
-func (t *table) bytes() int { return len(t.keys) * recordBytes(t.stride) }
+func (t *table) bytes() int { return len(t.tags) * recordBytes(t.stride) }

@@ -19,7 +19,7 @@ const (
 	tallyAgents // bitmap of user agents
 	tallyServed // bitmap of the services that served the target last, in this generation
 	tallyWas    // and in the one before, where it was not seen since
-	tallyWords
+	tallyWords = 16 - headWords // a record is one line of the core's cache
 )
 
 // service is what can fail by itself: a rule's storm guard asks whether others are still served by what the rule is about.
@@ -124,9 +124,8 @@ func (s *tallies) warm(list []sighting) {
 	var places [warmAtOnce]int
 	var sum uint64
 	for i := range list {
-		for _, home := range s.table.homes(list[i].key) {
-			sum += s.table.keys[home]
-		}
+		a, b := s.table.homes(list[i].key)
+		sum += uint64(s.table.tags[a]) + uint64(s.table.tags[b])
 	}
 	for i := range list {
 		places[i] = s.table.find(list[i].key)

@@ -95,7 +95,7 @@ func mounted(p string) (mount, inside string, ok bool) {
 
 // registry reads a path of the registry's API, decoded and beginning with /v2.
 func (r *route) registry(p, query string, s *scratch) {
-	rest := strings.TrimPrefix(strings.TrimPrefix(p, "/v2"), "/")
+	rest := p[min(len("/v2/"), len(p)):]
 	switch rest {
 	case "":
 		r.operation = detector.OpPing
