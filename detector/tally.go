@@ -15,11 +15,11 @@ const (
 	tallyFailure
 	tallyNeutral
 	tallyGeneration
-	tallyNow    // requests in this generation
-	tallyAgents // bitmap of user agents
-	tallyServed // bitmap of the services that served the target last, in this generation
-	tallyWas    // and in the one before, where it was not seen since
-	tallyWords = 16 - headWords // a record is one line of the core's cache
+	tallyNow                     // requests in this generation
+	tallyAgents                  // bitmap of user agents
+	tallyServed                  // bitmap of the services that served the target last, in this generation
+	tallyWas                     // and in the one before, where it was not seen since
+	tallyWords  = 16 - headWords // a record is one line of the core's cache
 )
 
 // service is what can fail by itself: a rule's storm guard asks whether others are still served by what the rule is about.
