@@ -107,3 +107,40 @@ func (s *sieve) cell(k Kind, o Operation, status int, anonymous bool) *cell {
 	}
 	return &s.cells[i]
 }
+
+// Cost says what a rule makes of lines that it does not want.
+type Cost struct {
+	Rule string
+	// Why is in words: what is done with which lines.
+	Why string
+}
+
+// Costs are the rules that cost every line of a busy log something: those that may want a successful request for all that they say of source, operation, status
+// and user.
+func Costs(rules []*Rule) (costs []Cost) {
+	for _, r := range rules {
+		if !r.wantsSuccesses() {
+			continue
+		}
+		why := "reads every line whole, since nothing in it says which lines it does not want; name a status or an operation"
+		switch {
+		case len(r.FailRegex) > 0:
+			why = "searches every line for its failregex; name a status or an operation in [match]"
+		case r.pathExpressions() != nil:
+			why = "searches the path of every line; name a status"
+		}
+		costs = append(costs, Cost{r.Name, why})
+	}
+	return costs
+}
+
+func (r *Rule) wantsSuccesses() bool {
+	for _, k := range [...]Kind{KindAccess, KindRegistry, KindRails, KindAPI} {
+		for _, o := range [...]Operation{OpManifest, OpBlob, OpWeb, OpGit, OpAPI} {
+			if r.mayHit(&Event{Kind: k, Operation: o, Status: 200}, false) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 )
 
 // BlockReader gives out the lines of one reader in blocks, each in a buffer of the caller's: several can be worked on while the next is read.
@@ -101,7 +102,10 @@ func ReadAll(path string, r io.Reader, emit Emit) error {
 }
 
 // OpenFile opens a log to be read once: plain or gzip (told by its first bytes, not by its name), or standard input for "-".
-func OpenFile(path string) (io.ReadCloser, error) {
+func OpenFile(path string) (io.ReadCloser, error) { return OpenCounted(path, nil) }
+
+// OpenCounted is OpenFile, and adds to read, unless it is nil, the bytes that were taken from the file: compressed ones of a gzip file.
+func OpenCounted(path string, read *atomic.Int64) (io.ReadCloser, error) {
 	f := os.Stdin
 	if path != "-" {
 		var err error
@@ -113,7 +117,11 @@ func OpenFile(path string) (io.ReadCloser, error) {
 			return nil, fmt.Errorf("read %s: it is a directory", path)
 		}
 	}
-	buffered := bufio.NewReaderSize(f, readSize)
+	var raw io.Reader = f
+	if read != nil {
+		raw = &counted{f, read}
+	}
+	buffered := bufio.NewReaderSize(raw, readSize)
 	if magic, _ := buffered.Peek(len(gzipMagic)); !bytes.Equal(magic, gzipMagic) {
 		return opened{buffered, f}, nil
 	}
@@ -123,6 +131,18 @@ func OpenFile(path string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
 	return opened{unzipped, f}, nil
+}
+
+// counted counts what is read.
+type counted struct {
+	io.Reader
+	read *atomic.Int64
+}
+
+func (c *counted) Read(into []byte) (int, error) {
+	n, err := c.Reader.Read(into)
+	c.read.Add(int64(n))
+	return n, err
 }
 
 // gzipMagic begins every gzip file: the two magic bytes and "deflate", the only method there is.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"regwarden/detector"
 	"regwarden/internal/config"
 	"regwarden/internal/control"
 	"regwarden/internal/daemon"
@@ -94,6 +95,9 @@ func check(path, dir string) (*config.Config, checkResult, error) {
 		r.Rules, r.Off = len(set.Rules), append(r.Off, set.Off...)
 		failed, n := daemon.CheckRules(set)
 		r.FailedTests, r.Tests = append(r.FailedTests, failed...), n
+		for _, c := range detector.Costs(set.Rules) {
+			r.Notes = append(r.Notes, "rule "+c.Rule+" "+c.Why)
+		}
 	}
 	r.judge()
 	return c, r, nil

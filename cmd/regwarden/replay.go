@@ -69,7 +69,10 @@ func runReplay(cmd *cobra.Command, f replayFlags, files []string) error {
 			}{"decision", d})
 		}
 	}
-	summary, err := replay.Run(cmd.Context(), o, show)
+	bar := newProgress(files)
+	o.Progress = bar.at
+	summary, err := replay.Run(cmd.Context(), o, bar.around(show))
+	bar.end()
 	if err != nil {
 		return &exitError{code: 1, err: err}
 	}

@@ -12,6 +12,7 @@ import (
 	"math"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"regwarden/detector"
@@ -37,6 +38,8 @@ type Options struct {
 	Now time.Time
 	// Seed keys the counts; the same seed evicts the same counts when the tables are full.
 	Seed detector.Seed
+	// Progress, unless it is nil, is called after each block that was counted, with the lines so far and the bytes that were read of the files as they are.
+	Progress func(lines int, bytes int64)
 }
 
 // Summary is what was read and decided.
@@ -71,6 +74,7 @@ type replay struct {
 	summary  Summary
 	decided  func(detector.Decision)
 	tidied   int64 // unix milliseconds
+	read     atomic.Int64
 }
 
 // Run replays the files and calls decided for every decision, in log order. It uses all cores that Go may; how many these are changes no decision.
@@ -104,7 +108,7 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 }
 
 func (r *replay) open(path string, depth int) error {
-	f, err := sources.OpenFile(path)
+	f, err := sources.OpenCounted(path, &r.read)
 	if err != nil {
 		return readError(path, err)
 	}
@@ -266,6 +270,9 @@ func (r *replay) take(p *pool, s *stream, j *job) {
 	r.summary.Cut += j.cut
 	r.summary.Hits += j.findings.Hits
 	r.summary.seen(j.counts)
+	if r.Progress != nil {
+		r.Progress(r.summary.Lines, r.read.Load())
+	}
 }
 
 // seen widens the span of time that was read.
