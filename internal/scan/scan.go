@@ -56,13 +56,15 @@ func (b *Block) Read(data []byte, f *detector.Findings) Counts {
 }
 
 func (b *Block) line(line []byte, offset int, n *Counts, f *detector.Findings) {
-	if b.Reader.Skim(line, &b.glance) && b.Scan.Glance(line, &b.glance, b.Now, offset, f) {
+	switch verdict := b.Reader.Skim(line, &b.glance); {
+	case verdict == format.Noise:
+	case verdict == format.Parsed && b.Scan.Glance(line, &b.glance, b.Now, offset, f):
 		n.Events++
 		n.at(b.glance.Time)
 		b.Last = b.glance.Time
-		return
+	default:
+		b.whole(line, n, f)
 	}
-	b.whole(line, n, f)
 }
 
 // Whole is Read for a single line that must be read whole, without its newline.

@@ -77,3 +77,42 @@ func decimal(text string) (int64, bool) {
 	}
 	return n, true
 }
+
+// unescapeJSON undoes the escapes of a JSON text that Go's and Ruby's encoders write for ASCII: \\ \" \/ \n \t \r and \u00XX. It returns "" for any other.
+func (s *scratch) unescapeJSON(text string) string {
+	mark := len(s.buf)
+	for {
+		i := strings.IndexByte(text, '\\')
+		if i < 0 {
+			s.buf = append(s.buf, text...)
+			return s.since(mark)
+		}
+		s.buf = append(s.buf, text[:i]...)
+		if i+1 == len(text) {
+			return ""
+		}
+		c, width := text[i+1], 2
+		switch c {
+		case '\\', '"', '/':
+		case 'n':
+			c = '\n'
+		case 't':
+			c = '\t'
+		case 'r':
+			c = '\r'
+		case 'u':
+			if width = 6; i+width > len(text) || text[i+2:i+4] != "00" {
+				return ""
+			}
+			hi, lo := unhex(text[i+4]), unhex(text[i+5])
+			if hi > 7 || lo > 15 {
+				return ""
+			}
+			c = hi<<4 | lo
+		default:
+			return ""
+		}
+		s.buf = append(s.buf, c)
+		text = text[i+width:]
+	}
+}

@@ -6,26 +6,34 @@ import (
 	"regwarden/detector"
 )
 
-// Skim takes in at first sight what most lines of the busiest dialects say, without an event. It says no where anything is not as usual: then Read decides.
-// Where it says yes, Read would say Parsed, and the same of everything that the glance holds; only a record that is broken behind all that a glance
-// needs is taken for a whole one. The glance's texts are views into the line.
-func (r *Reader) Skim(line []byte, g *detector.Glance) bool {
+// Skim takes in at first sight what most lines of the busiest dialects say, without an event. It says Unparsed where anything is not as usual: then Read
+// decides. Where it says Parsed or Noise, so would Read, and the same of everything that the glance holds; only a record that is broken behind all that a
+// glance needs is taken for a whole one. The glance's texts are valid until the next line.
+func (r *Reader) Skim(line []byte, g *detector.Glance) Verdict {
 	if len(line) < minSkim || len(line) >= maxSkim || line[len(line)-1] == '\r' {
-		return false
+		return Unparsed
 	}
 	s := view(line)
 	r.dialect, r.depth = "", 0
-	var ok bool
+	r.scratch.reset()
+	verdict := Unparsed
 	switch c := s[0]; {
 	case c == '{':
-		ok = r.skimJSON(s, g)
+		verdict = r.skimJSON(s, g)
 	case '0' <= c && c <= '9':
-		ok = r.skimAccess(s, g)
+		verdict = parsedIf(r.skimAccess(s, g))
 	}
-	if ok && r.options.Kind != detector.KindUnknown {
+	if verdict == Parsed && r.options.Kind != detector.KindUnknown {
 		g.Kind = r.options.Kind
 	}
-	return ok
+	return verdict
+}
+
+func parsedIf(ok bool) Verdict {
+	if ok {
+		return Parsed
+	}
+	return Unparsed
 }
 
 // Shorter lines are nothing usual. Longer ones could have texts that must be cut (MaxText), and are rare.
@@ -158,7 +166,6 @@ const maxMethod = len("PROPPATCH")
 
 // skimPath reads what the request wants.
 func (r *Reader) skimPath(method, uri string, g *detector.Glance) {
-	r.scratch.reset()
 	route := classify(method, uri, &r.scratch)
 	g.Head, g.Operation, g.Path, g.PathKnown = method == "HEAD", route.operation, route.path, true
 }

@@ -23,7 +23,8 @@ const (
 	gAgent
 	gMessage
 	gSystem
-	gProof // a key that only this dialect has
+	gProof    // a key that only this dialect has
+	gProofToo // another, which may stand twice
 	glimpses
 )
 
@@ -43,15 +44,15 @@ type skimmed struct {
 	seen  need
 }
 
-func (r *Reader) skimJSON(s string, g *detector.Glance) bool {
-	if s[len(s)-1] != '}' || strings.HasPrefix(s, `{"log":`) {
-		return false
+func (r *Reader) skimJSON(s string, g *detector.Glance) Verdict {
+	switch {
+	case s[len(s)-1] != '}' || strings.HasPrefix(s, `{"log":`):
+	case strings.HasPrefix(s, `{"method":"`):
+		return parsedIf((r.fixed == nil || r.fixed.name == "gitlab-rails") && r.skimRails(s, g))
+	case r.fixed == nil || r.fixed.name == "gitlab-registry":
+		return r.skimRegistry(s, g)
 	}
-	r.scratch.reset()
-	if strings.HasPrefix(s, `{"method":"`) {
-		return (r.fixed == nil || r.fixed.name == "gitlab-rails") && r.skimRails(s, g)
-	}
-	return (r.fixed == nil || r.fixed.name == "gitlab-registry") && r.skimRegistry(s, g)
+	return Unparsed
 }
 
 // railsGlimpse and railsWants: nothing that is wanted comes after the user agent in production_json.log, and most of the row does.
@@ -84,7 +85,7 @@ var railsWants = needs(gMethod, gPath, gController, gAction, gStatus, gTime, gCl
 // skimRails is readRails. The row has a user or not: that is not looked for.
 func (r *Reader) skimRails(s string, g *detector.Glance) bool {
 	var v skimmed
-	if !r.railsLayout.walk(s, railsGlimpse, railsWants, &v) || v.seen != railsWants {
+	if !r.railsLayout.walk(s, railsGlimpse, railsWants, &v, &r.scratch) || v.seen != railsWants {
 		return false
 	}
 	path, controller := v.texts[gPath], v.texts[gController]
@@ -133,7 +134,9 @@ func registryGlimpse(k key) glimpse {
 		return gSystem
 	case keyCorrelationID:
 		return gProof
-	case keyNone, keyLevel, keyWrittenBytes, keyRemoteIP, keyGoVersion, keyRootRepo:
+	case keyGoVersion, keyRootRepo:
+		return gProofToo
+	case keyNone, keyLevel, keyWrittenBytes, keyRemoteIP, keyPath:
 		return ignored
 	}
 	return unusual
@@ -141,20 +144,24 @@ func registryGlimpse(k key) glimpse {
 
 var registryWants = needs(gMethod, gPath, gStatus, gTime, gClient, gAgent, gMessage, gSystem, gProof)
 
-// skimRegistry is readRegistry for an access line with a client that nobody could choose.
-func (r *Reader) skimRegistry(s string, g *detector.Glance) bool {
+// skimRegistry is readRegistry for an access line with a client that nobody could choose, and for the registry's remarks, of which a request leaves several.
+func (r *Reader) skimRegistry(s string, g *detector.Glance) Verdict {
 	var v skimmed
-	if r.options.TrustForwarded || !r.registryLayout.walk(s, registryGlimpse, 0, &v) || v.seen != registryWants {
-		return false
+	if r.options.TrustForwarded || !r.registryLayout.walk(s, registryGlimpse, 0, &v, &r.scratch) || v.seen&needs(gMessage) == 0 || v.seen&needs(gProof, gProofToo) == 0 {
+		return Unparsed
 	}
-	if v.texts[gMessage] != "access" || v.texts[gSystem] != "http" || !r.skimValues(&v, g) {
-		return false
+	r.dialect = "gitlab-registry"
+	r.ownStream = r.ownStream || r.fixed == nil
+	if v.texts[gMessage] != "access" || v.texts[gSystem] != "http" {
+		return Noise
+	}
+	if v.seen&^needs(gProofToo) != registryWants || !r.skimValues(&v, g) {
+		return Unparsed
 	}
 	g.Client = skimAddressPort(v.texts[gClient])
 	r.skimPath(v.texts[gMethod], v.texts[gPath], g)
-	r.dialect, g.Kind, g.Anonymous = "gitlab-registry", detector.KindRegistry, true
-	r.ownStream = r.ownStream || r.fixed == nil
-	return true
+	g.Kind, g.Anonymous = detector.KindRegistry, true
+	return Parsed
 }
 
 // skimAddressPort is address for what it nearly always is, an IPv4 address with a port.
@@ -218,8 +225,9 @@ const (
 	lookAhead = 8
 )
 
-// walk goes over the record's own keys until it has seen all that stop wants, or to the end where stop is 0. It says no to what is unusual.
-func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed) bool {
+// walk goes over the record's own keys until it has seen all that stop wants, or to the end where stop is 0. It says no to what is unusual. Texts with escapes
+// are built in scratch.
+func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed, scratch *scratch) bool {
 	at, n := 1, 0
 	for at < len(s) {
 		var g glimpse
@@ -240,19 +248,10 @@ func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed) b
 		switch s[at] {
 		case '"':
 			from++
-			to = from + strings.IndexByte(s[from:], '"')
-			if to < from {
+			if to = closingQuote(s[from:]); to < 0 {
 				return false
 			}
-			if s[to-1] == '\\' || g > unusual && strings.IndexByte(s[from:to], '\\') >= 0 {
-				if g > unusual {
-					return false
-				}
-				if to = closingQuote(s[from:]); to < 0 {
-					return false
-				}
-				to += from
-			}
+			to += from
 			at = to + 1
 		case '[', '{':
 			if g > unusual {
@@ -263,16 +262,20 @@ func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed) b
 			}
 		default:
 			to = at + bareEnd(s[at:])
-			if g > unusual && g != gStatus || to == at {
+			if g > unusual && g != gStatus && g != gProofToo || to == at {
 				return false
 			}
 			at = to
 		}
 		if g > unusual {
-			if v.seen>>g&1 != 0 {
+			if v.seen>>g&1 != 0 && g != gProofToo {
 				return false
 			}
-			v.texts[g] = s[from:to]
+			if v.texts[g] = s[from:to]; strings.IndexByte(v.texts[g], '\\') >= 0 {
+				if v.texts[g] = scratch.unescapeJSON(v.texts[g]); v.texts[g] == "" {
+					return false
+				}
+			}
 			if v.seen |= 1 << g; v.seen == stop {
 				return true
 			}
