@@ -118,13 +118,16 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 		return // the rule went with a reload
 	}
 	r := h.Rule // it may be older than a reload: it says how to count, the current one whether to block
-	now := d.counts.clock(h.time)
+	now, ok := d.counts.clock(h.time)
 	if h.Reset {
 		d.counts.drop(h.key, r.words())
 		d.evidence.drop(h.key)
 		return
 	}
 	d.stats.RuleHits[r.Name] += uint64(h.Weight)
+	if !ok {
+		return
+	}
 	if d.counts.again(r, h, now) {
 		return
 	}
@@ -151,10 +154,11 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	d.decide(r, current.DryRun, h, c, e, decided)
 }
 
-// about is the repository that a count of the rule is about, or "" where it counts over all of them.
+// about is the repository that a count of the rule is about, or "" where it counts over all of them. It is written as evidence has it, so that it is found
+// again in a cause, and it is no view into the line, since the ledger keeps it.
 func (r *Rule) about(h *Hit) string {
 	if slices.Contains(r.Key, FieldRepository) {
-		return h.repository
+		return cut(h.repository, evidenceText)
 	}
 	return ""
 }
