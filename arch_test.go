@@ -25,6 +25,7 @@ var rooms = map[string][]string{
 	"internal/control":             {"detector", "internal/strict"},
 	"internal/control/controltest": {"detector", "internal/control"},
 	"internal/replay":              {"detector", "sources", "sources/format"},
+	"internal/reference":           {}, // tests only
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/daemon":              {"actions", "detector", "internal/config", "internal/control", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
