@@ -70,11 +70,11 @@ func (n *naive) see(e *facts, at time.Time, counted, resets []hit) {
 		}
 		client = counted[0].target
 	}
-	t := n.traffic
-	t.turn(at)
 	if !isTarget(client) {
 		return
 	}
+	t := n.traffic
+	t.turn(at)
 	f := t.targets[client]
 	if f == nil {
 		f = &fares{agents: map[string]bool{}}
