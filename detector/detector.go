@@ -137,6 +137,8 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	}
 	if wanted(r, c) {
 		d.evidence.add(h)
+	} else {
+		d.evidence.drop(h.key) // it was of hits that no longer count
 	}
 	if !c.full {
 		return

@@ -143,6 +143,16 @@ func TestLinesOutOfOrderCountAllTheSame(t *testing.T) {
 	}
 }
 
+// TestEvidenceIsOfTheHitsThatCount: what was asked for an hour before is no cause of the block.
+func TestEvidenceIsOfTheHitsThatCount(t *testing.T) {
+	b := newBench(t, detector.Options{}, rule(nil))
+	b.feedAll(4, begin, time.Second, "203.0.113.7", 404, func(e *detector.Event) { e.Repository = "old/one" })
+	got := b.feedAll(5, begin.Add(time.Hour), time.Second, "203.0.113.7", 404)
+	if len(got) != 1 || len(got[0].Repositories) != 1 || got[0].Repositories[0] != "a/b" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 // TestTwoHitsExactlyFindtimeApart are within it, though nothing came in between.
 func TestTwoHitsExactlyFindtimeApart(t *testing.T) {
 	path := detector.FieldPath

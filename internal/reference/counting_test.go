@@ -64,9 +64,9 @@ type hit struct {
 func (n *naive) take(l entry) {
 	e := factsOf(l.event)
 	at := n.when(e)
-	if n.tidied.IsZero() || l.at.Sub(n.tidied) >= time.Minute {
-		n.ledger.expire(l.at)
-		n.tidied = l.at
+	if past := earlier(l.at, n.now.Add(time.Minute)); n.tidied.IsZero() || past.Sub(n.tidied) >= time.Minute {
+		n.ledger.expire(past)
+		n.tidied = past
 	}
 	var counted, resets []hit
 	if !exempt(e) {
@@ -95,15 +95,19 @@ func (n *naive) take(l entry) {
 func (n *naive) when(e *facts) time.Time {
 	at := n.now
 	if !e.Time.IsZero() {
-		at = e.Time
-		if latest := n.now.Add(time.Minute); at.After(latest) {
-			at = latest
-		}
+		at = earlier(e.Time, n.now.Add(time.Minute))
 	}
 	if at.Before(time.Unix(0, 0)) {
 		at = time.Unix(0, 0)
 	}
 	return time.UnixMilli(at.UnixMilli()).UTC()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // namesAll says that an event has a value for everything that the rule counts by; otherwise it cannot say what it clears.
@@ -154,6 +158,8 @@ func (n *naive) count(h *hit) {
 	}
 	if full || many >= max(2, r.MaxRetry*r.Windows-20) {
 		n.evidence.keep(h.key, h.repository)
+	} else {
+		n.evidence.drop(h.key) // it was of hits that no longer count
 	}
 	if full {
 		delete(n.counts, h.key)

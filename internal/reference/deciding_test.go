@@ -117,11 +117,12 @@ func newLedger() *ledger {
 	return &ledger{spared: map[string]time.Time{}, strikes: map[string]strike{}}
 }
 
-func named2(target netip.Prefix, rule string) string { return target.String() + " " + rule }
+// pair is what strikes are counted by.
+func pair(target netip.Prefix, rule string) string { return target.String() + " " + rule }
 
 // told says that a decision about the same is in force: the rule has blocked the target, from all or from this repository, or spared it.
 func (l *ledger) told(target netip.Prefix, rule, repository string, at time.Time) (id string, told bool) {
-	if at.Before(l.spared[named2(target, rule)+" "+repository]) {
+	if at.Before(l.spared[pair(target, rule)+" "+repository]) {
 		return "", true
 	}
 	for _, c := range l.causes {
@@ -134,12 +135,12 @@ func (l *ledger) told(target netip.Prefix, rule, repository string, at time.Time
 }
 
 func (l *ledger) tell(h *hit, until time.Time) {
-	l.spared[named2(h.target, h.rule.Name)+" "+about(h)] = until
+	l.spared[pair(h.target, h.rule.Name)+" "+about(h)] = until
 }
 
 func (l *ledger) block(d decision) {
 	l.causes = append(l.causes, d)
-	l.strikes[named2(d.Target, d.Rule)] = strike{d.Strike, d.Until}
+	l.strikes[pair(d.Target, d.Rule)] = strike{d.Strike, d.Until}
 }
 
 // unblock takes a block back, and its strike.
@@ -149,12 +150,12 @@ func (l *ledger) unblock(d decision) {
 		return
 	}
 	l.causes = slices.Delete(l.causes, i, i+1)
-	s := l.strikes[named2(d.Target, d.Rule)]
+	s := l.strikes[pair(d.Target, d.Rule)]
 	if s.count--; s.count <= 0 {
-		delete(l.strikes, named2(d.Target, d.Rule))
+		delete(l.strikes, pair(d.Target, d.Rule))
 		return
 	}
-	l.strikes[named2(d.Target, d.Rule)] = s
+	l.strikes[pair(d.Target, d.Rule)] = s
 }
 
 // expire forgets what has ended.
@@ -169,7 +170,7 @@ func (l *ledger) expire(at time.Time) {
 
 // nextStrike is one more than the blocks that are not forgotten; one is forgotten in each Forget after the end of the latest.
 func (l *ledger) nextStrike(r *detector.Rule, target netip.Prefix, at time.Time) int {
-	s, ok := l.strikes[named2(target, r.Name)]
+	s, ok := l.strikes[pair(target, r.Name)]
 	if !ok {
 		return 1
 	}

@@ -151,6 +151,37 @@ func TestGeneratedLogs(t *testing.T) {
 	})
 }
 
+// TestEveryHitOfGeneratedLogs: by rules that decide at each hit, so that a single line which is read, matched or left out wrongly shows.
+func TestEveryHitOfGeneratedLogs(t *testing.T) {
+	for i, log := range []string{"nginx", "registry", "rails", "auth"} {
+		t.Run(log, func(t *testing.T) {
+			t.Parallel()
+			m := newMaker(uint64(i+11), begin, 6*time.Hour)
+			o := options(sharp(shipped(t)), write(t, t.TempDir(), log, m.lines(m.requests(15_000, 1), log, "", 40)))
+			o.Detector.Guards = detector.Guards{BlockPrivate: true, ProxyShare: 1} // they have their own cases, and would hide hits
+			if log == "registry" {
+				o.Kind = detector.KindAccess
+			}
+			got := compare(t, o)
+			t.Log(tally(got))
+			if len(got) < 2000 {
+				t.Errorf("%d decisions: nothing was compared", len(got))
+			}
+		})
+	}
+}
+
+// sharp are rules that match like the others and decide at each hit: what they decide is over after a millisecond.
+func sharp(rules []*detector.Rule) (out []*detector.Rule) {
+	for _, r := range rules {
+		s := *r
+		s.MaxRetry, s.FindTime, s.Windows, s.Weight, s.Distinct, s.Attempt, s.SuccessRatio = 1, time.Millisecond, 1, 1, nil, 0, 1
+		s.Steps, s.Forget = []detector.Step{{Time: time.Millisecond}}, time.Millisecond
+		out = append(out, &s)
+	}
+	return out
+}
+
 // TestTheIncident: the recorded one, whose logs have labels.
 func TestTheIncident(t *testing.T) {
 	files, _ := filepath.Glob("../replay/testdata/incident/*.log")
@@ -210,6 +241,9 @@ func madeUp(t *testing.T, seed uint64, size uint16, mood uint8) {
 		}
 	}
 	o.Rules = m.rules(t, 1+m.IntN(6))
+	if m.chance(25) {
+		o.Rules = sharp(o.Rules)
+	}
 	t.Logf("%+v", o.Detector)
 	t.Log(tally(compare(t, o)))
 }

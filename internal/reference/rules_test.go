@@ -89,7 +89,7 @@ func (m *maker) rule() string {
 	for range pick(m, 0, 0, 0, 1, 2) {
 		m.conditions(say, "[[unless]]", pick(m, 1, 1, 2))
 	}
-	for range pick(m, 0, 0, 0, 1, 2) {
+	for range pick(m, 0, 0, 1, 1, 2) {
 		m.conditions(say, "[[reset]]", pick(m, 1, 2))
 	}
 	return b.String()

@@ -28,7 +28,7 @@ type maker struct {
 	// abusers is how many addresses most of the abuse comes from.
 	abusers int
 	// sorts are the sorts of abuse that there are.
-	sorts []int
+	sorts []string
 	made  []request
 	// sample are events that the logs have, for the rules to be like; like is the one that the present conditions follow.
 	sample []*detector.Event
@@ -116,8 +116,8 @@ func (m *maker) pull(at time.Time, client string) {
 
 // The sorts of abuse that abuse knows, and those that an access log shows.
 var (
-	allSorts    = []int{0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10}
-	accessSorts = []int{0, 0, 0, 4, 5, 7, 8, 10}
+	allSorts    = append(accessSorts, "denied", "users", "password", "login", "ssh")
+	accessSorts = []string{"swarm", "swarm", "swarm", "scan", "throttled", "tags", "repositories", "unauthorized"}
 )
 
 // abuse is one client that goes on with one thing, up to the given number of times.
@@ -141,32 +141,32 @@ func (m *maker) abuse(most int) {
 	}
 	denied := "/jwt/auth?service=container_registry&scope=repository:" + repository + ":pull"
 	switch pick(m, m.sorts...) {
-	case 0: // a swarm asks twice an attempt
+	case "swarm": // asks twice an attempt
 		head, get := do("HEAD", "manifest", "/v2/"+repository+"/manifests/"+tag, 404), do("GET", "manifest", "/v2/"+repository+"/manifests/"+tag, 404)
 		m.every(pace, length, func(at time.Time) { head(at); get(at.Add(m.some(0, 3*time.Second))) })
-	case 1:
+	case "denied":
 		m.every(pace, length, do("GET", "token", denied, 403))
-	case 2: // guesses users
+	case "users":
 		m.every(pace, length, func(at time.Time) {
 			user = fmt.Sprint(pick(m, users...), m.IntN(20))
 			do("GET", "token", denied, 401)(at)
 		})
-	case 3:
+	case "password":
 		m.every(pace, length, do("GET", "token", denied, 401))
-	case 4:
+	case "scan":
 		m.every(pace, length/4, func(at time.Time) {
 			do("GET", "scan", pick(m, weak...)+pick(m, "", "?a=b"), pick(m, 404, 403, 401))(at)
 		})
-	case 5:
+	case "throttled":
 		m.every(pace, length, do("GET", "web", "/"+repository+"/-/tree/main?page=2", 429))
-	case 6:
+	case "login":
 		m.every(pace, length, do("POST", "login", "/users/sign_in", pick(m, 0, 401, 200)))
-	case 7: // tags, one after the other
+	case "tags": // one after the other
 		m.every(pace/4, length, func(at time.Time) {
 			tag = fmt.Sprint("t", m.IntN(400))
 			do("GET", "manifest", "/v2/"+repository+"/manifests/"+tag, 404)(at)
 		})
-	case 8: // repositories, one after the other
+	case "repositories": // one after the other
 		operation, format, status := "token", "/jwt/auth?scope=repository:%s:pull", 403
 		if m.chance(50) {
 			operation, format, status = "manifest", "/v2/%s/manifests/latest", 404
@@ -175,9 +175,9 @@ func (m *maker) abuse(most int) {
 			repository = fmt.Sprint("grp/p", m.IntN(400))
 			do("GET", operation, fmt.Sprintf(format, repository), status)(at)
 		})
-	case 9:
+	case "ssh":
 		m.every(pace, length, do("GET", "ssh", "", pick(m, 401, 401, 499, 404)))
-	case 10:
+	case "unauthorized":
 		m.every(pace, length, do("GET", pick(m, "manifest", "tags"), "/v2/"+repository+pick(m, "/manifests/", "/referrers/")+tag, 401))
 	}
 }
