@@ -26,6 +26,7 @@ var rooms = map[string][]string{
 	"internal/control/controltest": {"detector", "internal/control"},
 	"internal/scan":                {"detector", "sources/format"},
 	"internal/replay":              {"detector", "internal/scan", "sources", "sources/format"},
+	"internal/reference":           {}, // tests only
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/takeover":            {"internal/strict"},
 	"internal/daemon":              {"actions", "detector", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},

@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/dchest/siphash"
@@ -154,13 +153,16 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 		return // the rule went with a reload
 	}
 	r := h.Rule // it may be older than a reload: it says how to count, the current one whether to block
-	now := d.counts.clock(h.time)
+	now, ok := d.counts.clock(h.time)
 	if h.Reset {
 		d.counts.drop(h.key, r.words())
 		d.evidence.drop(h.key)
 		return
 	}
 	d.stats.RuleHits[r.Name] += uint64(h.Weight)
+	if !ok {
+		return
+	}
 	d.watch.add(d.seed.target(h.target))
 	if d.counts.again(r, h, now) {
 		return
@@ -171,6 +173,8 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	}
 	if wanted(r, c) {
 		d.evidence.add(h)
+	} else {
+		d.evidence.drop(h.key) // it was of hits that no longer count
 	}
 	if !c.full {
 		return
@@ -188,10 +192,11 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	d.decide(r, current.DryRun, h, c, e, decided)
 }
 
-// about is the repository that a count of the rule is about, or "" where it counts over all of them.
+// about is the repository that a count of the rule is about, or "" where it counts over all of them. It is written as evidence has it, so that it is found
+// again in a cause, and it is no view into the line, since the ledger keeps it.
 func (r *Rule) about(h *Hit) string {
 	if slices.Contains(r.Key, FieldRepository) {
-		return h.repository
+		return cut(h.repository, evidenceText)
 	}
 	return ""
 }
@@ -226,7 +231,7 @@ func (d *Detector) decide(r *Rule, dryRun bool, h *Hit, c count, e *evidence, de
 		if dec.Verb == VerbWouldBlock {
 			until = dec.Until
 		}
-		d.ledger.tell(target, r.Name, strings.Clone(r.about(h)), until)
+		d.ledger.tell(target, r.Name, r.about(h), until)
 	}
 	decided(dec)
 }

@@ -143,6 +143,81 @@ func TestLinesOutOfOrderCountAllTheSame(t *testing.T) {
 	}
 }
 
+// TestEvidenceIsOfTheHitsThatCount: what was asked for an hour before is no cause of the block.
+func TestEvidenceIsOfTheHitsThatCount(t *testing.T) {
+	b := newBench(t, detector.Options{}, rule(nil))
+	b.feedAll(4, begin, time.Second, "203.0.113.7", 404, func(e *detector.Event) { e.Repository = "old/one" })
+	got := b.feedAll(5, begin.Add(time.Hour), time.Second, "203.0.113.7", 404)
+	if len(got) != 1 || len(got[0].Repositories) != 1 || got[0].Repositories[0] != "a/b" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// TestTwoHitsExactlyFindtimeApart are within it, though nothing came in between.
+func TestTwoHitsExactlyFindtimeApart(t *testing.T) {
+	path := detector.FieldPath
+	for name, distinct := range map[string]*detector.Field{"hits": nil, "values": &path} {
+		b := newBench(t, detector.Options{}, rule(func(r *detector.Rule) { r.MaxRetry, r.Distinct = 2, distinct }))
+		b.feed(event(begin, "203.0.113.7", 404))
+		if got := b.feed(event(begin.Add(10*time.Minute), "203.0.113.7", 404, func(e *detector.Event) { e.Path = "/other" })); len(got) != 1 || got[0].Count != 2 {
+			t.Errorf("%s: got %s", name, verbs(got))
+		}
+	}
+}
+
+// TestLinesFarTooLateAreNotCountedAsOneMoment: a source that is read from its beginning, a month ago, beside one of today. Its lines lie hours apart.
+func TestLinesFarTooLateAreNotCountedAsOneMoment(t *testing.T) {
+	b := newBench(t, detector.Options{}, rule(nil))
+	b.feed(event(begin.AddDate(0, 1, 0), "203.0.113.8", 404))
+	if got := b.feedAll(50, begin, 3*time.Hour, "203.0.113.7", 404); len(got) > 0 {
+		t.Errorf("5 hits never stand within 10 minutes: %s", verbs(got))
+	}
+	if got := b.feedAll(5, begin.AddDate(0, 1, 0), time.Second, "203.0.113.7", 404); len(got) != 1 {
+		t.Errorf("what is of today counts: %s", verbs(got))
+	}
+}
+
+// TestALateLineTakesNoPlaceOfOneThatCounts: lines come as 100, 95, 106, 107; three of them lie within 10 s of the newest.
+func TestALateLineTakesNoPlaceOfOneThatCounts(t *testing.T) {
+	b := newBench(t, detector.Options{}, rule(func(r *detector.Rule) { r.MaxRetry, r.FindTime = 3, 10*time.Second }))
+	for _, s := range []int{100, 95, 106, 107} {
+		b.feed(event(begin.Add(time.Duration(s)*time.Second), "203.0.113.7", 404))
+	}
+	if len(b.got) != 1 || b.got[0].Count != 3 {
+		t.Errorf("got %s", verbs(b.got))
+	}
+}
+
+// TestALateLineMakesNoValueOlder, and values that have ended take no room from others, however late these come.
+func TestALateLineMakesNoValueOlder(t *testing.T) {
+	path := detector.FieldPath
+	values := func(most int) *bench {
+		return newBench(t, detector.Options{}, rule(func(r *detector.Rule) { r.MaxRetry, r.FindTime, r.Distinct = most, 10*time.Second, &path }))
+	}
+	feed := func(b *bench, s int, value string) {
+		b.feed(event(begin.Add(time.Duration(s)*time.Second), "203.0.113.7", 404, func(e *detector.Event) { e.Path = value }))
+	}
+	b := values(2)
+	feed(b, 100, "a")
+	feed(b, 95, "a")
+	feed(b, 106, "b")
+	if len(b.got) != 1 {
+		t.Errorf("a was seen 6 s before b: %s", verbs(b.got))
+	}
+	b = values(7) // the largest that fits into its size of record
+	for i := range 5 {
+		feed(b, 100, fmt.Sprint("old ", i))
+	}
+	feed(b, 105, "older")
+	feed(b, 111, "new")
+	for i := range 5 {
+		feed(b, 110, fmt.Sprint("late ", i))
+	}
+	if len(b.got) != 1 || b.got[0].Count != 7 {
+		t.Errorf("seven values within a second: %s", verbs(b.got))
+	}
+}
+
 func TestTheKeyIsWhatIsCounted(t *testing.T) {
 	b := newBench(t, detector.Options{}, rule(func(r *detector.Rule) {
 		r.Key = []detector.Field{detector.FieldRepository, detector.FieldReference}

@@ -81,8 +81,8 @@ func (r *Rule) Validate() error {
 	switch {
 	case r.MaxRetry < 1 || r.MaxRetry > MaxMaxRetry:
 		return fmt.Errorf("maxretry: must be 1 to %d", MaxMaxRetry)
-	case r.FindTime <= 0 || r.FindTime > MaxFindTime:
-		return fmt.Errorf("findtime: must be more than 0 and at most %v", MaxFindTime)
+	case r.FindTime < time.Millisecond || r.FindTime > MaxFindTime: // counts know milliseconds
+		return fmt.Errorf("findtime: must be 1ms to %v", MaxFindTime)
 	case r.Windows < 1 || r.Windows > MaxWindows:
 		return fmt.Errorf("windows: must be 1 to %d", MaxWindows)
 	case r.Windows > 1 && r.Distinct != nil:

@@ -28,8 +28,9 @@ func (c *counts) reach(words, bytes int) {
 	}
 }
 
-// clock turns unix milliseconds into the store's time; it is never 0 and rebases the store when it must.
-func (c *counts) clock(ms int64) uint32 {
+// clock turns unix milliseconds into the store's time; it is never 0 and rebases the store when it must. It says no to a time before the base: that is too
+// late to count, and all such times would look like one moment.
+func (c *counts) clock(ms int64) (now uint32, ok bool) {
 	if c.base == 0 {
 		c.base = ms - MaxFindTime.Milliseconds()
 	}
@@ -38,7 +39,7 @@ func (c *counts) clock(ms int64) uint32 {
 		c.rebase(ms - MaxFindTime.Milliseconds())
 		d = ms - c.base
 	}
-	return uint32(max(d, 1))
+	return uint32(max(d, 1)), d >= 0
 }
 
 func (c *counts) unix(t uint32) int64 { return c.base + int64(t) }

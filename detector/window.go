@@ -73,23 +73,38 @@ func (c *counts) add(r *Rule, h *Hit, now uint32) count {
 func (c *counts) addRing(r *Rule, h *Hit, now uint32) count {
 	find := uint32(r.FindTime.Milliseconds())
 	at := c.at(h.key, r.words(), now)
+	newest := max(at.use().last, now)
 	for range min(h.Weight, r.MaxRetry) {
 		rec := at.record()
 		_, n, head := unpack(rec[0])
 		room := uint32(min(r.MaxRetry, len(rec)-1))
-		if n == room && n < uint32(r.MaxRetry) {
+		switch {
+		case n == room && n < uint32(r.MaxRetry):
 			rec[0] = header(kindRing, n, unroll(rec[1:1+n], head))
 			at = c.grow(at, now)
 			rec, head = at.record(), n
 			room = uint32(min(r.MaxRetry, len(rec)-1))
+		case n == room:
+			head = ended(rec[1:1+n], head, newest, find)
 		}
 		rec[1+head] = now
 		rec[0] = header(kindRing, min(n+1, room), (head+1)%room)
 	}
-	at.touch(now, now+find, h.Weight)
+	at.touch(now, now+find+1, h.Weight) // exactly find later it still counts
 	rec := at.record()
 	_, n, _ := unpack(rec[0])
 	return liveTimes(rec[1:1+n], 1, at.use().last, find, r.MaxRetry)
+}
+
+// ended returns the place of a time that no longer counts, the first one from head on: where lines come late, the oldest time may not stand at head. If
+// all count, it is head, and there are too many anyway.
+func ended(ring []uint32, head, newest, find uint32) uint32 {
+	for i := range uint32(len(ring)) {
+		if at := (head + i) % uint32(len(ring)); ring[at]+find < newest {
+			return at
+		}
+	}
+	return head
 }
 
 // unroll turns a full ring so that its oldest time stands first, as a larger ring needs it; it returns the new head, 0.
@@ -124,24 +139,26 @@ func (c *counts) addDistinct(r *Rule, h *Hit, now uint32) count {
 	at := c.at(h.key, r.words(), now)
 	rec := at.record()
 	_, n, _ := unpack(rec[0])
+	newest, seen := max(at.use().last, now), now
 	place := n
 	for i := range n {
 		if rec[1+2*i] == h.distinct {
-			place = i
+			place, seen = i, max(rec[2+2*i], now) // a late line does not make it older
 			break
 		}
-		if rec[2+2*i]+find < now && place == n {
-			place = i // ended: may be overwritten, unless the value stands further on
+		// Ended by the newest line and not by this one, which may be late: so there are never more values than count, and one.
+		if rec[2+2*i]+find < newest && place == n {
+			place = i // may be overwritten, unless the value stands further on
 		}
 	}
 	if place == n && 2*int(n)+2 >= len(rec) {
 		at = c.grow(at, now)
 		rec = at.record()
 	}
-	rec[1+2*place], rec[2+2*place] = h.distinct, now
+	rec[1+2*place], rec[2+2*place] = h.distinct, seen
 	n = max(n, place+1)
 	rec[0] = header(kindDistinct, n, 0)
-	at.touch(now, now+find, 1)
+	at.touch(now, now+find+1, 1)
 	return liveTimes(rec[2:1+2*n], 2, at.use().last, find, r.MaxRetry)
 }
 

@@ -29,6 +29,7 @@ func TestMistakes(t *testing.T) {
 		"maxretry as text":       {`maxretry = 3`, `maxretry = "3"`, `f.toml:2: maxretry: incompatible types`},
 		"no findtime":            {`findtime = "5m"`, ``, `f.toml: findtime: is missing; write it like`},
 		"bad findtime":           {`"5m"`, `"5 min"`, `f.toml:3: findtime: invalid duration "5 min"; write it like`},
+		"findtime too short":     {`"5m"`, `"500us"`, `f.toml:3: findtime: must be 1ms to 168h0m0s`},
 		"findtime too long":      {`"5m"`, `"30d"`, `f.toml:3: findtime: 30d is out of range; more than 0 and at most 7d`},
 		"negative bantime":       {`"1h"`, `"-1h"`, `f.toml:4: bantime: -1h is out of range`},
 		"no bantime":             {`bantime = "1h"`, ``, `f.toml: bantime: is missing`},
