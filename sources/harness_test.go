@@ -21,7 +21,7 @@ import (
 )
 
 // deadline is how long a line may take to arrive before a test fails; nothing waits for it when all is well.
-var deadline = time.Duration(scaled(10, 60)) * time.Second
+var deadline = time.Duration(scaled(30, 60)) * time.Second
 
 // stress says whether the full versions run.
 var stress = os.Getenv("REGWARDEN_STRESS") == "1"

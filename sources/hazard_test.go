@@ -6,8 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"regwarden/sources"
 )
 
 // Ways in which a log is rotated beyond those of the suite; each test is one of them.
@@ -66,6 +69,34 @@ func TestTruncatedAndRegrownBeyondItsOldSize(t *testing.T) {
 	l.finish()
 }
 
+// A slow disk may keep whoever takes the lines for seconds, and with him the reader: when it goes on, what it knows of the file is old.
+func TestReaderIsHeldUpWhileTheLogIsRotated(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.begin()
+	l.run.stop(t)
+	held, release := make(chan struct{}), make(chan struct{})
+	last := numbered(l.n + 1)
+	s, err := sources.NewFiles(sources.FilesOptions{Name: "test", Paths: []string{l.path}, From: "start"})
+	l.must(err)
+	l.run = run(t, s, l.s.remembered(), func(b sources.Batch) error {
+		if strings.Contains(string(b.Data), last) {
+			close(held)
+			<-release
+		}
+		return l.s.emit(b)
+	})
+	l.rename(l.path, l.name(".1"))
+	l.write(1)
+	<-held
+	l.write(10)
+	l.create()
+	l.write(10)
+	pause(2500) // the renamed file and the new one have been quiet for long
+	close(release)
+	l.finish()
+}
+
 func TestHalfLineIsEndedInTheRenamedFile(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
@@ -118,6 +149,20 @@ func TestRotatedWhileDown(t *testing.T) {
 			l.copyTruncate(".2")
 			l.write(30)
 			l.copyTruncate(".1")
+		}, 50},
+		{"twice within one tick of the clock, names count on", func(l *logFile) {
+			rename(l)
+			for _, suffix := range []string{".2", ".3"} {
+				l.write(50)
+				l.rename(l.path, l.name(suffix))
+				l.create()
+			}
+			// Of compressed files the numbers decide, as the time of their rename is gone.
+			tick := time.Now()
+			for _, suffix := range []string{".2", ".3"} {
+				l.gzip(suffix)
+				l.must(os.Chtimes(l.name(suffix+".gz"), tick, tick))
+			}
 		}, 50},
 		{"twice, the newer one unreadable", func(l *logFile) {
 			rename(l)
