@@ -74,27 +74,61 @@ func TestReaderIsHeldUpWhileTheLogIsRotated(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
 	l.begin()
-	l.run.stop(t)
-	held, release := make(chan struct{}), make(chan struct{})
-	last := numbered(l.n + 1)
-	s, err := sources.NewFiles(sources.FilesOptions{Name: "test", Paths: []string{l.path}, From: "start"})
-	l.must(err)
-	l.run = run(t, s, l.s.remembered(), func(b sources.Batch) error {
-		if strings.Contains(string(b.Data), last) {
-			close(held)
-			<-release
-		}
-		return l.s.emit(b)
-	})
 	l.rename(l.path, l.name(".1"))
-	l.write(1)
-	<-held
+	release := l.holdUp()
 	l.write(10)
 	l.create()
 	l.write(10)
 	pause(2500) // the renamed file and the new one have been quiet for long
-	close(release)
+	release()
 	l.finish()
+}
+
+// A large log is copied for seconds before it is truncated. Whoever is behind by one rotation then sees a copy and a log with the same lines.
+func TestReaderIsBehindWhileTheLogIsCopied(t *testing.T) {
+	t.Parallel()
+	for _, lines := range []int{10, 100} { // less and more than what tells files apart
+		t.Run(fmt.Sprint(lines), func(t *testing.T) {
+			t.Parallel()
+			l := newLog(t)
+			l.begin()
+			release := l.holdUp()
+			l.write(50)
+			l.copyTruncate(".2")
+			l.write(lines)
+			content, err := os.ReadFile(l.path)
+			l.must(err)
+			l.must(os.WriteFile(l.name(".1"), content, 0o644))
+			release()
+			l.caughtUp()
+			pause(300) // the log is truncated later
+			l.must(os.Truncate(l.path, 0))
+			l.write(10)
+			l.finish()
+		})
+	}
+}
+
+// holdUp starts the reader anew and writes a line; it returns when whoever takes that line keeps the reader, until release is called.
+func (l *logFile) holdUp() (release func()) {
+	l.t.Helper()
+	if l.run != nil {
+		l.run.stop(l.t)
+	}
+	held, free := make(chan struct{}), make(chan struct{})
+	last := numbered(l.n + 1)
+	s, err := sources.NewFiles(sources.FilesOptions{Name: "test", Paths: []string{l.path}, From: "start"})
+	l.must(err)
+	l.run = run(l.t, s, l.s.remembered(), func(b sources.Batch) error {
+		if strings.Contains(string(b.Data), last) {
+			close(held)
+			<-free
+		}
+		return l.s.emit(b)
+	})
+	l.write(1)
+	<-held
+	return func() { close(free) }
 }
 
 func TestHalfLineIsEndedInTheRenamedFile(t *testing.T) {

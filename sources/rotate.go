@@ -128,7 +128,7 @@ func pinned(chosen sibling, empty bool) (*openFile, error) {
 func (f *follower) choose(around surroundings, empty bool) (chosen sibling, all []sibling) {
 	all = rotatedSiblings(f.families())
 	for _, s := range rotatedSince(f.cur, all) {
-		if s.id != around.path.id && !f.known(s) {
+		if s.id != around.path.id && !f.known(s) && !copyOf(around.path, s) {
 			return s, all
 		}
 	}
@@ -136,6 +136,20 @@ func (f *follower) choose(around surroundings, empty bool) (chosen sibling, all 
 		return around.path, all
 	}
 	return sibling{}, all
+}
+
+// copyOf says whether the sibling has what the path has too: copytruncate has made the copy and not truncated yet. Then the path is read, and the
+// copy only for what the path did not tell in time.
+func copyOf(path, s sibling) bool {
+	if path.path == "" || path.size == 0 {
+		return false
+	}
+	copied, longer, err := headOf(s)
+	if err != nil || len(copied) == 0 {
+		return false
+	}
+	head, _, err := headOf(path)
+	return err == nil && bytes.HasPrefix(head, copied) && (len(copied) == headSize || !longer)
 }
 
 // retire keeps the finished file open for a late writer.

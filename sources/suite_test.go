@@ -411,7 +411,7 @@ func noAccess(l *logFile) {
 
 func storm(l *logFile) {
 	l.begin()
-	for n := range scaled(100, 1000) {
+	for n := range scaled(100, 300) {
 		l.write(10)
 		l.rename(l.path, l.name(fmt.Sprintf(".%d", n+1)))
 		l.create()
@@ -424,7 +424,7 @@ func storm(l *logFile) {
 func stormUnderLoad(l *logFile) {
 	l.begin()
 	l.underLoad(func(w *load) {
-		for n := range scaled(100, 1000) {
+		for n := range scaled(100, 300) {
 			pause(5)
 			l.rename(l.path, l.name(fmt.Sprintf(".%d", n+1)))
 			w.between(l.create)
