@@ -123,8 +123,8 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Micros
 func report(all []*follower, o options) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Following a live log\n\nWritten by `go run ./bench/live` on %s, %s, %d CPUs (%s), Go %s. %d lines a second, one a write, for %d s, nginx's; %d decisions a second; then %d decisions from idle. %d rounds, the followers in turn. "+
-		"CPU is user and system time of the whole process as a share of one core. Latency is from the write of the line to the follower's line about its decision.\n\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), cpuModel(), strings.TrimPrefix(runtime.Version(), "go"), o.rate, o.seconds, o.abusers, o.idle, o.rounds)
+		"CPU is user and system time of the whole process as a share of one core. Latency is from the write of the line to the follower's line about its decision. The host's load average was %s at the end: where others use the processors too, latencies are theirs.\n\n",
+		time.Now().UTC().Format("2006-01-02"), runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), cpuModel(), strings.TrimPrefix(runtime.Version(), "go"), o.rate, o.seconds, o.abusers, o.idle, o.rounds, loadAverage())
 	b.WriteString("| follower | CPU of a core, least | median | µs a line, least | ÷ regwarden | p50 under load | p99 under load | p50 from idle | worst from idle | memory MiB | decisions missing |\n|---|---|---|---|---|---|---|---|---|---|---|\n")
 	first := 0.0
 	for _, f := range all {
@@ -146,6 +146,15 @@ func report(all []*follower, o options) error {
 	}
 	os.Stdout.WriteString(b.String())
 	return os.WriteFile(o.out, []byte(b.String()), 0o644)
+}
+
+// loadAverage is that of the last one, five and fifteen minutes.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Join(strings.Fields(string(text))[:3], ", ")
 }
 
 func cpuModel() string {
