@@ -9,7 +9,8 @@
 //     told. Then its unfinished last line is given out as a line, and the old file is kept open until it has been quiet for another 2 s.
 //   - Between: a file that was rotated away after the one that is read was, while nobody looked. Such siblings are read in order of their
 //     last write, before the path. A sibling is the path's name with a number, a date or "old" added, plain or gzip, or svlogd's
-//     @<time>.u and .s next to current. A sibling that begins with the same 1 KiB as a file that was read is a copy of it and is not read again.
+//     @<time>.u and .s next to current. A sibling that begins with the same 1 KiB as a file that was read is a copy of it and is not read again;
+//     nor is one that begins as the path does: copytruncate is about to truncate that.
 //   - Truncated: the file became shorter than what was read of it, or its first bytes (up to 1 KiB) are others. If a copy with the former
 //     first bytes is found (copytruncate), its rest is read first. Then the file is read from its beginning, without the hole of NULs that a
 //     writer without O_APPEND leaves there.

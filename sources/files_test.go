@@ -2,7 +2,6 @@ package sources_test
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -161,60 +160,5 @@ func TestNamedPipe(t *testing.T) {
 	l.exact()
 	if l.s.cut != 1 {
 		t.Errorf("%d lines cut, want 1", l.s.cut)
-	}
-}
-
-// Root may read everything, so for root the test runs itself again as nobody.
-func TestEACCESIsWaitedOut(t *testing.T) {
-	if os.Getuid() == 0 {
-		asNobody(t)
-		return
-	}
-	l := newLog(t)
-	dir := filepath.Join(l.dir, "logs")
-	l.must(os.Mkdir(dir, 0o755))
-	l.path = filepath.Join(dir, "access.log")
-	l.create()
-	l.begin()
-	pause(700)
-	l.must(os.Chmod(dir, 0))
-	l.write(10) // the watch's own stat fails at this
-	l.caughtUp()
-	pause(300)
-	l.must(os.Chmod(dir, 0o755))
-	l.rename(l.path, l.name(".1"))
-	l.create()
-	l.must(os.Chmod(l.path, 0))
-	l.write(10)
-	pause(600)
-	l.must(os.Chmod(l.path, 0o644))
-	l.finish()
-}
-
-func asNobody(t *testing.T) {
-	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "eacces")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	self, err := os.ReadFile("/proc/self/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary := filepath.Join(dir, "test")
-	if err := os.WriteFile(binary, self, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	const nobody = 65534
-	if err := os.Chown(dir, nobody, nobody); err != nil {
-		t.Skipf("SKIPPED: cannot give a directory to nobody: %v; run it as an ordinary user: go test -run %s ./sources", err, t.Name())
-	}
-	again := exec.Command(binary, "-test.run=^"+t.Name()+"$", "-test.v")
-	again.Dir = dir
-	again.Env = []string{"TMPDIR=" + dir}
-	again.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	if out, err := again.CombinedOutput(); err != nil {
-		t.Errorf("as nobody: %v\n%s", err, out)
 	}
 }

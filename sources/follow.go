@@ -42,16 +42,17 @@ type follower struct {
 	claims  *claims
 	fromEnd bool // the path was there at the very first start and is to be read from its end
 
-	cur     *openFile    // the file that is read; nil before the first
-	real    string       // where the path led when cur was opened by it, if it is a symlink
-	waiting time.Time    // since when the next file has been there while cur would not get quiet
-	kept    []*openFile  // finished files that a late writer may still have open
-	heads   [][]byte     // beginnings of finished files
-	looked  surroundings // what the last search saw that found no next file
-	away    bool         // cur is not what the path names
-	moved   bool         // another file is read since the last look: there is no reason to wait
-	trouble string       // what was logged last about the path
-	skipped string       // what was logged last about a rotated file
+	cur     *openFile     // the file that is read; nil before the first
+	real    string        // where the path led when cur was opened by it, if it is a symlink
+	waiting time.Time     // since when the next file has been there while cur would not get quiet
+	kept    []*openFile   // finished files that a late writer may still have open
+	heads   [][]byte      // beginnings of finished files
+	looked  surroundings  // what the last search saw that found no next file
+	away    bool          // cur is not what the path names
+	silent  time.Duration // for how long nobody had written to cur when it was last read to its end
+	moved   bool          // another file is read, or an old one to its end, since the last look: there is no reason to wait
+	trouble string        // what was logged last about the path
+	skipped string        // what was logged last about a rotated file
 	wake    *wakeup
 	unarmed bool      // inotify failed for this path, which was logged
 	missing time.Time // since when the path has named nothing
@@ -140,8 +141,10 @@ func (f *follower) look(ctx context.Context) error {
 	if f.cur == nil {
 		return f.begin(ctx)
 	}
+	looked := time.Now()
 	now, err := os.Stat(f.path)
 	f.away = err != nil || identify(now) != f.cur.id
+	f.silent = f.cur.quiet()
 	switch err := f.drain(ctx, f.cur, f.away); {
 	case errors.Is(err, errTruncated):
 		return f.truncated()
@@ -155,6 +158,10 @@ func (f *follower) look(ctx context.Context) error {
 	}
 	if f.cur.shrunk() {
 		return f.truncated()
+	}
+	if f.cur.fresh.After(looked) {
+		f.silent = 0
+		f.moved = f.away && f.cur.quiet() >= settle // an old file: its end is confirmed at once
 	}
 	if f.sayAbsence(err); !f.away {
 		return nil

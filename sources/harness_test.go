@@ -8,8 +8,10 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +21,7 @@ import (
 )
 
 // deadline is how long a line may take to arrive before a test fails; nothing waits for it when all is well.
-var deadline = time.Duration(scaled(10, 60)) * time.Second
+var deadline = time.Duration(scaled(30, 60)) * time.Second
 
 // stress says whether the full versions run.
 var stress = os.Getenv("REGWARDEN_STRESS") == "1"
@@ -156,6 +158,14 @@ type logFile struct {
 	n    int // the last number that was written
 	s    *sink
 	run  *running
+	also []string // lines without a number, each written once
+	sum  *tally   // of many logs; may be nil
+}
+
+// tally is what became of the lines that were written.
+type tally struct {
+	mu                              sync.Mutex
+	written, lost, doubled, strange int
 }
 
 func newLog(t *testing.T) *logFile {
@@ -252,31 +262,49 @@ func (l *logFile) caughtUp() {
 // finish waits for the last line and for all others, and proves that each came once.
 func (l *logFile) finish() {
 	l.t.Helper()
-	l.caughtUp()
-	if !l.s.holds(func() bool { return len(l.s.count) >= l.n }) {
-		l.t.Error("not all lines came")
-	}
+	l.arrived()
 	l.run.stop(l.t)
 	l.exact()
 }
 
+// arrived waits for every line; when one does not come, exact will say which.
+func (l *logFile) arrived() {
+	l.t.Helper()
+	l.caughtUp()
+	if !l.s.holds(func() bool { return len(l.s.count) >= l.n+len(l.also) }) {
+		l.t.Error("not all lines came")
+	}
+}
+
+// exact proves, when nothing is read any more, that each line came once and no other did.
 func (l *logFile) exact() {
 	l.t.Helper()
-	var missing, doubled []int
-	known := map[string]bool{}
+	l.s.mu.Lock()
+	defer l.s.mu.Unlock()
+	var lost, doubled []string
+	written := append([]string(nil), l.also...)
 	for n := 1; n <= l.n; n++ {
-		line := numbered(n)
-		known[line] = true
+		written = append(written, numbered(n))
+	}
+	strange := maps.Clone(l.s.count)
+	for _, line := range written {
+		delete(strange, line)
 		switch c := l.s.count[line]; {
 		case c == 0:
-			missing = append(missing, n)
+			lost = append(lost, line)
 		case c > 1:
-			doubled = append(doubled, n)
+			doubled = append(doubled, line)
 		}
 	}
-	strange := slices.DeleteFunc(slices.Collect(maps.Keys(l.s.count)), func(line string) bool { return known[line] })
-	if len(missing)+len(doubled)+len(strange) > 0 {
-		l.t.Errorf("of %d lines: %d lost %s, %d doubled %s, %d strange %.200q", l.n, len(missing), spans(missing), len(doubled), spans(doubled), len(strange), strange)
+	if len(lost)+len(doubled)+len(strange) > 0 {
+		l.t.Errorf("of %d lines: %d lost %s, %d doubled %s, %d strange %.200q", len(written), len(lost), spans(lost), len(doubled), spans(doubled),
+			len(strange), slices.Collect(maps.Keys(strange)))
+	}
+	if l.sum != nil {
+		l.sum.mu.Lock()
+		defer l.sum.mu.Unlock()
+		l.sum.written, l.sum.lost = l.sum.written+len(written), l.sum.lost+len(lost)
+		l.sum.doubled, l.sum.strange = l.sum.doubled+len(doubled), l.sum.strange+len(strange)
 	}
 }
 
@@ -294,16 +322,41 @@ func given(name string) (found bool) {
 	return found
 }
 
-// spans writes numbers as ranges.
-func spans(numbers []int) string {
+// spans writes the numbers of lines as ranges, and the lines that have none as they are.
+func spans(lines []string) string {
 	var b strings.Builder
-	for i := 0; i < len(numbers); {
-		j := i
-		for j+1 < len(numbers) && numbers[j+1] == numbers[j]+1 {
-			j++
+	for i := 0; i < len(lines); {
+		first, err := strconv.Atoi(lines[i][:min(8, len(lines[i]))])
+		last := first
+		if err != nil {
+			fmt.Fprintf(&b, "%.50q ", lines[i])
+			i++
+			continue
 		}
-		fmt.Fprintf(&b, "%d-%d ", numbers[i], numbers[j])
-		i = j + 1
+		for i++; i < len(lines) && strings.HasPrefix(lines[i], fmt.Sprintf("%08d ", last+1)); i++ {
+			last++
+		}
+		fmt.Fprintf(&b, "%d-%d ", first, last)
 	}
 	return b.String()
+}
+
+// itself is this program, running this one test in a process of its own. The link leads to it wherever it lies, also where nobody may not look.
+func itself(t *testing.T) *exec.Cmd {
+	pattern := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	return exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run="+pattern, "-test.v")
+}
+
+// passes runs a test's other process, which must end by itself with the test passed.
+func passes(t *testing.T, process *exec.Cmd) {
+	t.Helper()
+	out, err := process.CombinedOutput()
+	passed(t, out, err)
+}
+
+func passed(t *testing.T, out []byte, err error) {
+	t.Helper()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("in a process of its own: %v\n%s", err, out)
+	}
 }

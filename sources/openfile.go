@@ -38,7 +38,7 @@ type openFile struct {
 	head   []byte // the first headSize bytes, as far as they were read
 	block  block
 
-	fresh  time.Time // when data was last read, or it was opened
+	fresh  time.Time // when data was last read, or it was opened, or finished
 	broken bool      // the compressed file cannot be read further
 	copied bool      // it is a copy that copytruncate made: nobody writes to it
 }

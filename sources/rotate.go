@@ -12,13 +12,14 @@ import (
 )
 
 // rotated is called when cur was read to its end and the path names another file, or (there is false) none. It moves on to the next file when
-// nobody seems to write to this one any more.
+// nobody seems to write to this one any more. How long that has been so was asked before it was read: whoever takes the lines may have held us up for
+// seconds since, in which more was written.
 func (f *follower) rotated(there bool) error {
 	need := settle
 	if f.cur.block.held() > 0 {
 		need = settleLine
 	}
-	if !f.cur.finite() && f.cur.quiet() < need && f.patient() {
+	if !f.cur.finite() && f.silent < need && f.patient() {
 		return nil
 	}
 	next, err := f.next()
@@ -48,7 +49,7 @@ func (f *follower) patient() bool {
 
 // stay goes on with a rotated file because there is nothing newer yet.
 func (f *follower) stay(there bool) error {
-	if f.cur.finite() || f.cur.quiet() >= settleLine {
+	if f.cur.finite() || f.silent >= settleLine {
 		if err := f.finishLine(f.cur); err != nil {
 			return err
 		}
@@ -127,7 +128,7 @@ func pinned(chosen sibling, empty bool) (*openFile, error) {
 func (f *follower) choose(around surroundings, empty bool) (chosen sibling, all []sibling) {
 	all = rotatedSiblings(f.families())
 	for _, s := range rotatedSince(f.cur, all) {
-		if s.id != around.path.id && !f.known(s) {
+		if s.id != around.path.id && !f.known(s) && !copyOf(around.path, s) {
 			return s, all
 		}
 	}
@@ -137,15 +138,30 @@ func (f *follower) choose(around surroundings, empty bool) (chosen sibling, all 
 	return sibling{}, all
 }
 
+// copyOf says whether the sibling has what the path has too: copytruncate has made the copy and not truncated yet. Then the path is read, and the
+// copy only for what the path did not tell in time.
+func copyOf(path, s sibling) bool {
+	if path.path == "" || path.size == 0 {
+		return false
+	}
+	copied, longer, err := headOf(s)
+	if err != nil || len(copied) == 0 {
+		return false
+	}
+	head, _, err := headOf(path)
+	return err == nil && bytes.HasPrefix(head, copied) && (len(copied) == headSize || !longer)
+}
+
 // retire keeps the finished file open for a late writer.
 func (f *follower) retire() {
 	f.remember(f.cur.head)
-	if f.cur.finite() || f.cur.quiet() > straggle {
+	if f.cur.finite() {
 		f.claims.drop(f.cur)
 		f.cur.close()
 		return
 	}
 	f.cur.block.release()
+	f.cur.fresh = time.Now()
 	f.kept = append(f.kept, f.cur)
 }
 
@@ -163,12 +179,14 @@ func (f *follower) remember(head []byte) {
 func (f *follower) lookBack(ctx context.Context) error {
 	for i := 0; i < len(f.kept); {
 		o := f.kept[i]
+		before := o.fresh
+		silent := time.Since(before) > straggle // asked before it is read, as in rotated
 		err := f.drain(ctx, o, true)
 		dead := errors.Is(err, errTruncated) || errors.Is(err, errRead)
 		if err != nil && !dead {
 			return err
 		}
-		if !dead && time.Since(o.fresh) <= straggle && i >= len(f.kept)-maxKept {
+		if !dead && !(silent && o.fresh.Equal(before)) && i >= len(f.kept)-maxKept {
 			o.block.release()
 			i++
 			continue

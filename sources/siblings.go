@@ -123,7 +123,10 @@ func statSibling(path string) (sibling, bool) {
 
 // order sorts siblings from the one that was rotated away first to the last, by the time of their last write.
 func order(siblings []sibling) {
-	rising := numbersRise(siblings)
+	orderBy(siblings, numbersRise(siblings))
+}
+
+func orderBy(siblings []sibling, rising bool) {
 	slices.SortFunc(siblings, func(a, b sibling) int {
 		return cmp.Or(compareAge(a, b, rising), strings.Compare(a.path, b.path))
 	})
@@ -226,7 +229,7 @@ func rotatedSince(cur *openFile, all []sibling) []sibling {
 		seen[s.id] = true
 		newer = append(newer, s)
 	}
-	order(newer)
+	orderBy(newer, rising) // two of one tick do not tell by themselves which way numbers count, all siblings do
 	return newer
 }
 
