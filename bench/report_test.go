@@ -99,3 +99,16 @@ func TestTheTableReplacesTheOneBefore(t *testing.T) {
 		t.Error("a file without the mark is written")
 	}
 }
+
+func TestWallTimeOfABusyMachineIsNoMeasurement(t *testing.T) {
+	l := &corpus{name: "nginx", lines: 1000}
+	of := func(name string, wall time.Duration) *contender {
+		return &contender{name: name, log: l, lines: 1000, runs: []cost{{CPU: time.Second, Wall: wall}}}
+	}
+	for busy, want := range map[time.Duration]bool{1100 * time.Millisecond: true, 4 * time.Second: false} {
+		r := &results{run: []*contender{of(oursName, busy), of(oursTwoName, 600*time.Millisecond)}}
+		if _, ok := wall("nginx")(r); ok != want {
+			t.Errorf("one core in %v for a second of CPU: measured %v", busy, ok)
+		}
+	}
+}
