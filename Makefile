@@ -27,7 +27,7 @@ lint:
 fuzz:             ## every fuzz target for a minute
 	./testing/fuzz 60s
 
-bench:            ## throughput beside grep and fail2ban; writes bench/RESULTS.md
+bench:            ## throughput beside grep, ripgrep, awk, fail2ban and CrowdSec; writes bench/RESULTS.md and the README's table
 	./bench/run
 
 bench-firewall:   ## blocks into the kernel, beside one rule or one command a block; needs root; writes bench/FIREWALL.md

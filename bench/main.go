@@ -1,200 +1,119 @@
-// Command bench measures the throughput of `regwarden replay` beside grep, wc and fail2ban on the same files, in the same run, interleaved, and writes
-// bench/RESULTS.md. Figures are CPU time of the whole process (user and system), the least and the median of the rounds; GOMAXPROCS is 1.
+// Command bench measures `regwarden replay` beside fail2ban, CrowdSec, ripgrep, grep, awk, wc and cat: on the same generated logs, in the same run,
+// interleaved, one core each. It checks that every program that decides finds the same abusers, holds the figures against the targets, and writes
+// bench/RESULTS.md and the table in README.md. It knows regwarden as a program only and none of its packages.
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
-// contender is one command that is measured.
-type contender struct {
-	name string
-	args []string
-	// lines is how many lines of the file it reads; what is slow reads the first part only.
-	lines int
-	file  string
-	env   []string
-	cpu   []time.Duration
-	rss   int64 // KiB
-	found int   // abusers; -1 where it looks for none
+// options are the flags.
+type options struct {
+	lines, rounds int
+	budget        time.Duration
+	memory        int64 // MB of the log for the measurement of memory
+	print         bool  // write nothing
 }
 
 func main() {
-	lines := flag.Int("lines", 1_000_000, "lines of each log")
-	rounds := flag.Int("rounds", 5, "rounds")
+	if len(os.Args) > 2 && os.Args[1] == measureFlag {
+		os.Exit(measureOne(os.Args[2:]))
+	}
+	var o options
+	flag.IntVar(&o.lines, "lines", 1_000_000, "lines of each log")
+	flag.IntVar(&o.rounds, "rounds", 5, "rounds")
+	flag.DurationVar(&o.budget, "budget", 3*time.Second, "CPU time of one run, by which a slow program gets a shorter log")
+	flag.Int64Var(&o.memory, "memory", 2000, "MB of the log on which peak memory is measured; 0 for none")
+	flag.BoolVar(&o.print, "print", false, "print the report and write no file")
+	only := flag.String("only", "", "measure only contenders whose `name` has this in it, and print without writing")
 	flag.Parse()
-	if err := bench(*lines, *rounds); err != nil {
+	if err := bench(o, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(lines, rounds int) error {
-	data := filepath.Join("bench", "data")
-	if err := os.MkdirAll(data, 0o755); err != nil {
-		return err
+func bench(o options, only string) error {
+	if o.lines < 10_000 {
+		return fmt.Errorf("-lines %d: at least 10000 are needed, so that the shortest part has an abuser in it", o.lines)
 	}
-	nginx, rails := filepath.Join(data, fmt.Sprintf("nginx-%d.log", lines)), filepath.Join(data, fmt.Sprintf("production_json-%d.log", lines))
-	if err := generate(nginx, lines, nginxLine); err != nil {
-		return err
-	}
-	if err := generate(rails, lines, railsLine); err != nil {
-		return err
-	}
-	part := filepath.Join(data, "nginx-part.log")
-	const partLines = 20_000
-	if err := head(nginx, part, partLines); err != nil {
-		return err
-	}
-	all := []*contender{}
-	for _, f := range []string{nginx, rails} {
-		needle := `" 404 `
-		if f == rails {
-			needle = `"status":403`
-		}
-		all = append(all,
-			&contender{name: "regwarden replay, shipped rules", args: []string{"./regwarden", "replay", "--json", f}, lines: lines, file: f, env: []string{"GOMAXPROCS=1"}},
-			&contender{name: "grep -c -F", args: []string{"grep", "-c", "-F", needle, f}, lines: lines, file: f, found: -1},
-			&contender{name: "wc -l", args: []string{"wc", "-l", f}, lines: lines, file: f, found: -1})
-	}
-	all = append(all, fail2ban(part, partLines)...)
-	for r := range rounds {
-		fmt.Fprintf(os.Stderr, "round %d of %d\n", r+1, rounds)
-		for _, c := range all {
-			if err := c.run(); err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
-			}
-		}
-	}
-	return report(all, nginx, rails, rounds)
-}
-
-// fail2ban returns Debian's fail2ban-regex with one rule, where it is unpacked; it counts no windows, so it is the least that fail2ban does.
-func fail2ban(file string, lines int) []*contender {
-	root := filepath.Join("bench", "out", "fail2ban")
-	program := filepath.Join(root, "usr", "bin", "fail2ban-regex")
-	if _, err := os.Stat(program); err != nil {
-		fmt.Fprintln(os.Stderr, "fail2ban is missing: bench/run unpacks Debian's package")
-		return nil
-	}
-	rule := `^<HOST> -.*"(GET|HEAD) /v2/\S+/manifests/\S+ HTTP/1\.1" 404 `
-	env := []string{"PYTHONPATH=" + filepath.Join(root, "usr", "lib", "python3", "dist-packages")}
-	base := []string{"/usr/bin/python3", program, "-c", filepath.Join(root, "etc", "fail2ban")}
-	return []*contender{
-		{name: "fail2ban-regex, 1 rule, default dates", args: append(slices.Clone(base), file, rule), lines: lines, file: file, env: env, found: -1},
-		{name: "fail2ban-regex, 1 rule, its date given", args: append(slices.Clone(base), "-d", `%d/%b/%Y:%H:%M:%S %z`, file, rule), lines: lines, file: file, env: env, found: -1},
-	}
-}
-
-// run runs the command once and keeps what it cost.
-func (c *contender) run() error {
-	cmd := exec.Command(c.args[0], c.args[1:]...)
-	cmd.Env = append(os.Environ(), c.env...)
-	var out bytes.Buffer
-	cmd.Stdout = &out
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return err
-	}
-	s := cmd.ProcessState
-	c.cpu = append(c.cpu, s.UserTime()+s.SystemTime())
-	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
-		c.rss = max(c.rss, u.Maxrss)
-	}
-	if c.found >= 0 {
-		c.found = blocked(&out)
-	}
-	return nil
-}
-
-// blocked counts the different targets that a replay blocks.
-func blocked(out *bytes.Buffer) int {
-	targets := map[string]bool{}
-	for s := bufio.NewScanner(out); s.Scan(); {
-		var d struct{ Verb, Target string }
-		if json.Unmarshal(s.Bytes(), &d) == nil && d.Verb == "block" {
-			targets[d.Target] = true
-		}
-	}
-	return len(targets)
-}
-
-func head(from, to string, lines int) error {
-	in, err := os.Open(from)
+	r, err := prepare(o)
 	if err != nil {
 		return err
 	}
-	defer in.Close()
-	var b bytes.Buffer
-	s := bufio.NewScanner(in)
-	for range lines {
-		if !s.Scan() {
-			break
-		}
-		b.Write(append(s.Bytes(), '\n'))
+	if only != "" {
+		r.keep(func(c *contender) bool { return strings.Contains(c.name, only) })
 	}
-	return os.WriteFile(to, b.Bytes(), 0o644)
-}
-
-func report(all []*contender, nginx, rails string, rounds int) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Throughput\n\nWritten by `make bench` on %s, %s, %d CPUs (%s), Go %s; %d rounds, interleaved, GOMAXPROCS=1, page cache warm. CPU is user and system time of the whole process, scaled to a million lines.\n",
-		time.Now().UTC().Format("2006-01-02"), runtime.GOOS+"/"+runtime.GOARCH, runtime.NumCPU(), cpuModel(), strings.TrimPrefix(runtime.Version(), "go"), rounds)
-	for _, file := range []string{nginx, rails} {
-		info, err := os.Stat(file)
-		if err != nil {
+	if err := r.calibrate(o.budget); err != nil {
+		return err
+	}
+	for n := range o.rounds {
+		fmt.Fprintf(os.Stderr, "round %d of %d\n", n+1, o.rounds)
+		for _, c := range r.run {
+			if err := c.round(); err != nil {
+				return err
+			}
+		}
+	}
+	if err := r.checkAll(); err != nil {
+		return err
+	}
+	if o.memory > 0 && only == "" {
+		if err := r.measureMemory(o); err != nil {
 			return err
 		}
-		ours := pick(all, file)
-		fmt.Fprintf(&b, "\n## %s, %d lines, %d MB, %d abusers among them\n\n| program | CPU s per million lines, least | median | lines a second and core | ÷ regwarden | peak memory MiB | abusers found |\n|---|---|---|---|---|---|---|\n",
-			strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)), ours.lines, info.Size()/1e6, abusers)
-		for _, c := range all {
-			if c.file != file && !(file == nginx && strings.Contains(c.file, "part")) {
-				continue
-			}
-			least, median := c.perMillion()
-			found := "–"
-			if c.found >= 0 {
-				found = fmt.Sprint(c.found)
-			}
-			first, _ := ours.perMillion()
-			fmt.Fprintf(&b, "| %s | %.2f | %.2f | %.0f | %.2f | %d | %s |\n", c.name, least, median, 1e6/least, least/first, c.rss>>10, found)
+	}
+	return r.write(!o.print && only == "")
+}
+
+// prepare makes the logs and the rules, and gathers the contenders.
+func prepare(o options) (*results, error) {
+	data := filepath.Join("bench", "data")
+	if err := os.MkdirAll(data, 0o755); err != nil {
+		return nil, err
+	}
+	if err := writeRules(data); err != nil {
+		return nil, err
+	}
+	r := &results{begun: time.Now(), rounds: o.rounds}
+	for _, l := range logs {
+		if err := l.make(data, o.lines); err != nil {
+			return nil, err
+		}
+		one, two := ours(oursName, l), ours(oursTwoName, l)
+		one.whole, two.whole, two.env = true, true, []string{"GOMAXPROCS=2"}
+		r.add(append([]*contender{one, two}, lookers(l)...)...)
+	}
+	nginx := logs[0]
+	if err := nginx.makeParts(); err != nil {
+		return nil, err
+	}
+	for _, sort := range []string{"field", "raw"} {
+		for _, n := range []int{1, 10, 50} {
+			c := ours(rulesName(sort, n), nginx, ruleArguments(data, sort, n)...)
+			c.group = sort
+			r.add(c)
 		}
 	}
-	fmt.Fprintf(&b, "\nfail2ban reads the first 20,000 lines only, start included, and counts nothing: it finds lines, not abusers.\n")
-	os.Stdout.WriteString(b.String())
-	return os.WriteFile(filepath.Join("bench", "RESULTS.md"), []byte(b.String()), 0o644)
-}
-
-func pick(all []*contender, file string) *contender {
-	i := slices.IndexFunc(all, func(c *contender) bool { return c.file == file && c.found >= 0 })
-	return all[i]
-}
-
-func (c *contender) perMillion() (least, median float64) {
-	sorted := slices.Sorted(slices.Values(c.cpu))
-	scale := 1e6 / float64(c.lines)
-	return sorted[0].Seconds() * scale, sorted[len(sorted)/2].Seconds() * scale
-}
-
-func cpuModel() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			return strings.Trim(name, " \t:\n")
-		}
+	r.add(awk(nginx))
+	r.add(fail2ban(nginx, data)...)
+	peer, err := crowdsec(nginx)
+	if err != nil {
+		return nil, err
 	}
-	return "unknown"
+	r.add(peer)
+	return r, nil
+}
+
+func rulesName(sort string, n int) string {
+	plural := "s"
+	if n == 1 {
+		plural = ""
+	}
+	return fmt.Sprintf("regwarden replay, %d %s rule%s", n, map[string]string{"field": "field", "raw": "failregex"}[sort], plural)
 }
