@@ -6,6 +6,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -328,6 +329,9 @@ func (m *Matcher) hit(i int, r *Rule, client netip.Addr, line []byte, e *Event, 
 func (e *Event) counted(f Field) string {
 	if f == FieldStatus && e.Status >= 0 && e.Status < len(statusTexts) {
 		return statusTexts[e.Status]
+	}
+	if f.Numeric() {
+		return strconv.FormatInt(e.number(f), 10)
 	}
 	return e.Text(f)
 }

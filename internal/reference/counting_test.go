@@ -64,10 +64,6 @@ type hit struct {
 func (n *naive) take(l entry) {
 	e := factsOf(l.event)
 	at := n.when(e)
-	if past := earlier(l.at, n.now.Add(time.Minute)); n.tidied.IsZero() || past.Sub(n.tidied) >= time.Minute {
-		n.ledger.expire(past)
-		n.tidied = past
-	}
 	var counted, resets []hit
 	if !exempt(e) {
 		for _, r := range n.rules {
@@ -79,6 +75,12 @@ func (n *naive) take(l entry) {
 			if e.Client.IsValid() && anyHolds(r.Reset, e) && namesAll(r, e) {
 				resets = append(resets, n.hit(r, e.Client, at, e))
 			}
+		}
+	}
+	if e.Client.IsValid() || len(counted) > 0 { // only such lines are looked at again after they were read
+		if n.tidied.IsZero() || at.Sub(n.tidied) >= time.Minute {
+			n.ledger.expire(at)
+			n.tidied = at
 		}
 	}
 	n.see(e, at, counted, resets)

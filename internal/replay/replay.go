@@ -131,7 +131,7 @@ func (r *replay) open(path string, depth int) error {
 	return nil
 }
 
-// firstTime is the time with which the earliest of the files begins, the zero time where none has any.
+// firstTime is the time with which the earliest of the files begins, the zero time where none has any. Lines before a file's first time get that.
 func (r *replay) firstTime() (first time.Time) {
 	for _, s := range r.streams {
 		j := <-s.queue
@@ -143,7 +143,12 @@ func (r *replay) firstTime() (first time.Time) {
 			reader.Read(line, &e)
 			data = rest
 		}
-		if !e.Time.IsZero() && (first.IsZero() || e.Time.Before(first)) {
+		if e.Time.IsZero() {
+			continue
+		}
+		s.known.last = e.Time.UnixMilli()
+		s.actual, j.begin = s.known, s.known
+		if first.IsZero() || e.Time.Before(first) {
 			first = e.Time
 		}
 	}

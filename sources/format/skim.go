@@ -20,7 +20,7 @@ func (r *Reader) Skim(line []byte, g *detector.Glance) Verdict {
 	switch c := s[0]; {
 	case c == '{':
 		verdict = r.skimJSON(s, g)
-	case '0' <= c && c <= '9':
+	case '0' <= c && c <= '9', 'a' <= c && c <= 'f':
 		verdict = parsedIf(r.skimAccess(s, g))
 	}
 	if verdict == Parsed && r.options.Kind != detector.KindUnknown {
@@ -42,12 +42,12 @@ const (
 	maxSkim = MaxText
 )
 
-// skimAccess is readNginx for an IPv4 client and a line without surprises.
+// skimAccess is readNginx for a line without surprises.
 func (r *Reader) skimAccess(s string, g *detector.Glance) bool {
 	if r.fixed != nil && (!r.fixed.combined) {
 		return false
 	}
-	end := skimIPv4(s, g)
+	end := skimClient(s, g)
 	if end == 0 || !strings.HasPrefix(s[end:], " - ") {
 		return false
 	}
@@ -113,19 +113,20 @@ func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
 	return true
 }
 
-// skimIPv4 reads a dotted address at the start of s and returns where it ends; 0 when there is none.
-func skimIPv4(s string, g *detector.Glance) (end int) {
-	end = strings.IndexByte(s[:min(len(s), len("255.255.255.255 "))], ' ')
-	if end < 0 {
+// skimClient reads the address at the start of s and returns where it ends; 0 when there is none.
+func skimClient(s string, g *detector.Glance) (end int) {
+	end = strings.IndexByte(s[:min(len(s), maxAddress)], ' ')
+	if end <= 0 {
 		return 0
 	}
-	a, ok := plainIPv4(s[:end])
-	if !ok {
+	if g.Client = address(s[:end]); !g.Client.IsValid() {
 		return 0
 	}
-	g.Client = known(a)
 	return end
 }
+
+// maxAddress is longer than any address.
+const maxAddress = 48
 
 // skimTime reads nginx's $time_local. Most lines have the same second as the one before.
 func (r *Reader) skimTime(s string, g *detector.Glance) bool {
