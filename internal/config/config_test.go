@@ -21,6 +21,7 @@ func TestTheReferenceParsesAndTellsTheDefaults(t *testing.T) {
 	want.Path, want.RulesDir = got.Path, "/etc/regwarden/rules.d"
 	want.Sources, want.Actions = got.Sources, got.Actions // examples
 	want.Disable, got.Disable = nil, nil
+	want.Lines = got.Lines
 	if !reflect.DeepEqual(&want, got) {
 		t.Errorf("want %+v\ngot  %+v", want, got)
 	}

@@ -22,6 +22,8 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	}
 	if !actionsChanged {
 		p.actions = old.actions // those that run; the new ones were made to see whether they can be
+		old.text.SetRules(answerRules(p.set))
+		p.text = old.text
 	}
 	c.plan, c.reloadError = p, ""
 	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed))
@@ -29,6 +31,7 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	if actionsChanged {
 		c.stopRunners(false)
 		c.emptyRemoved(old.config, p.config)
+		c.emptyPlaces(old, p)
 		c.leaveFirewall(old, p)
 		c.protect()
 		c.startRunners(p.actions)

@@ -44,6 +44,13 @@ func (c *core) startRunners(list []actions.Action) {
 				}
 			})
 		}
+		if s, ok := a.(actions.Server); ok {
+			c.runnersWG.Go(func() {
+				if err := s.Serve(ctx); err != nil && ctx.Err() == nil {
+					c.logger.Error("an action does not serve any more", "action", a.Name(), "error", err)
+				}
+			})
+		}
 		c.runnersWG.Go(func() {
 			if err := r.Run(ctx); err != nil && ctx.Err() == nil {
 				c.logger.Error("an action has stopped", "action", a.Name(), "error", err)
@@ -126,6 +133,25 @@ func (c *core) emptyRemoved(old, now *config.Config) {
 	}
 	if err != nil {
 		c.logger.Error("a blocklist that is no longer configured could not be emptied; its entries stay", "error", err)
+	}
+}
+
+// emptyPlaces empties what an old plan has written for front ends to a place that the new one does not have: nobody would take its answers away
+// any more.
+func (c *core) emptyPlaces(old, now *plan) {
+	for _, a := range old.actions {
+		placed, ok := a.(actions.Placed)
+		if !ok || slices.ContainsFunc(now.actions, func(n actions.Action) bool {
+			other, ok := n.(actions.Placed)
+			return ok && n.Name() == a.Name() && other.Place() == placed.Place()
+		}) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), runnersStop)
+		if err := placed.Sync(ctx, nil); err != nil {
+			c.logger.Error("answers that are no longer configured could not be taken away; their clients go on being refused", "action", a.Name(), "place", placed.Place(), "error", err)
+		}
+		cancel()
 	}
 }
 
