@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -44,8 +45,8 @@ type AnswerFilesOptions struct {
 type AnswerFiles struct {
 	options AnswerFilesOptions
 	log     *slog.Logger
-
-	held map[netip.Prefix][]string
+	chmod   bool // the umask takes away what the web server needs
+	held    map[netip.Prefix][]string
 }
 
 const (
@@ -71,7 +72,19 @@ func NewAnswerFiles(o AnswerFilesOptions) (*AnswerFiles, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &AnswerFiles{options: o, log: o.Logger, held: map[netip.Prefix][]string{}}, nil
+	return &AnswerFiles{options: o, log: o.Logger, chmod: umask()&0o055 != 0, held: map[netip.Prefix][]string{}}, nil
+}
+
+// umask is the process's. Go can only read it by setting it, so it is read where the kernel tells it.
+func umask() int64 {
+	text, _ := os.ReadFile("/proc/self/status")
+	_, rest, _ := strings.Cut(string(text), "\nUmask:\t")
+	line, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseInt(line, 8, 32)
+	if err != nil {
+		return 0o777
+	}
+	return mask
 }
 
 // Name is the configured name.
@@ -332,8 +345,10 @@ func (a *AnswerFiles) fill(temp string, f answerFile) error {
 	if _, err := file.Write(f.content); err != nil {
 		return err
 	}
-	if err := file.Chmod(0o644); err != nil { // whatever the umask says: the web server reads it
-		return err
+	if a.chmod { // whatever the umask says: the web server reads it
+		if err := file.Chmod(0o644); err != nil {
+			return err
+		}
 	}
 	return os.Chtimes(temp, time.Time{}, f.modTime)
 }
@@ -347,7 +362,7 @@ func (a *AnswerFiles) mkdir(name string) error {
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		if err == nil {
+		if err == nil && a.chmod {
 			err = os.Chmod(path, 0o755)
 		}
 		if err != nil {

@@ -146,20 +146,25 @@ func (a *AnswerFiles) net(net string, blocks []placed, there bool, temp string) 
 	return held, nil
 }
 
-// look lists the files of a net.
-func (a *AnswerFiles) look(net string, found map[string]fs.FileInfo) error {
-	err := filepath.WalkDir(filepath.Join(a.options.Path, net), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			found[strings.TrimPrefix(path, a.options.Path+"/")] = info
-		}
-		return err
-	})
+// look lists the files of a directory below the answers' and of those in it.
+func (a *AnswerFiles) look(name string, found map[string]fs.FileInfo) error {
+	entries, err := os.ReadDir(filepath.Join(a.options.Path, name))
 	if err != nil {
-		return fmt.Errorf("look at the answers for %s: %w", net, err)
+		return fmt.Errorf("look at the answers for %s: %w", name, errnoOf(err))
+	}
+	for _, e := range entries {
+		path := name + "/" + e.Name()
+		if e.IsDir() {
+			if err := a.look(path, found); err != nil {
+				return err
+			}
+			continue
+		}
+		info, err := e.Info()
+		if err != nil {
+			return fmt.Errorf("look at the answers for %s: %w", name, errnoOf(err))
+		}
+		found[path] = info
 	}
 	return nil
 }

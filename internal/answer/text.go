@@ -134,8 +134,8 @@ func (t *Text) parse(message string) error {
 
 // unfit returns the first character that a message cannot have.
 func unfit(text string) (rune, bool) {
-	for _, c := range text {
-		if c < ' ' || c > '~' || strings.ContainsRune(forbidden, c) {
+	for i, c := range text {
+		if c < ' ' || c > '~' || strings.IndexByte(forbidden, text[i]) >= 0 {
 			return c, true
 		}
 	}
@@ -212,31 +212,40 @@ func (t *Text) Concerning(b *detector.Block, repository string, token bool, now 
 
 // Message is the one line: at most MaxMessage bytes of printable ASCII in which nothing needs quoting.
 func (t *Text) Message(n Notice) string {
-	values := map[string]string{
-		"until": until(n.Cause.Until), "address": target(n.Target), "rule": tidy(n.Cause.Rule, roomRule), "id": tidy(n.Cause.ID, roomID),
-		"unblock_url": t.URL(n.Cause.ID),
-	}
-	room := MaxMessage
-	for i, part := range t.template {
-		if i%2 == 0 {
-			room -= len(part)
-		} else {
-			room -= len(values[part])
-		}
-	}
-	values["reason"] = t.reason(n, room)
 	var b strings.Builder
+	b.Grow(MaxMessage)
+	reason, room := -1, MaxMessage
 	for i, part := range t.template {
-		if i%2 == 0 {
-			b.WriteString(part)
-		} else {
-			b.WriteString(values[part])
+		if i%2 == 1 && part == "reason" && reason < 0 {
+			reason = b.Len() // it takes what the others leave
+			continue
 		}
+		if i%2 == 1 {
+			part = t.value(n, part)
+		}
+		b.WriteString(part)
+		room -= len(part)
 	}
-	if b.Len() > MaxMessage { // the reason named twice
-		return b.String()[:MaxMessage]
+	text := b.String()
+	if reason >= 0 {
+		text = text[:reason] + t.reason(n, room) + text[reason:]
 	}
-	return b.String()
+	return text[:min(len(text), MaxMessage)]
+}
+
+// value is what stands for a placeholder; a reason that is named twice is short the second time.
+func (t *Text) value(n Notice, name string) string {
+	switch name {
+	case "until":
+		return until(n.Cause.Until)
+	case "address":
+		return target(n.Target)
+	case "rule", "reason":
+		return tidy(n.Cause.Rule, roomRule)
+	case "id":
+		return tidy(n.Cause.ID, roomID)
+	}
+	return t.URL(n.Cause.ID)
 }
 
 // URL is where the block can be lifted; "" if there is no such page.
@@ -255,12 +264,35 @@ func (t *Text) reason(n Notice, room int) string {
 		return tidy("ran into the rule "+c.Rule, room)
 	}
 	for _, named := range n.named() {
-		text := strings.NewReplacer("{count}", strconv.Itoa(c.Count), "{span}", span(c.Last.Sub(c.First)), "{what}", named[0], "{repository}", named[1]).Replace(rule.Words)
-		if len(text) <= room {
+		if text := fill(rule.Words, c, named); len(text) <= room {
 			return text
 		}
 	}
 	return tidy("ran into the rule "+c.Rule, room)
+}
+
+// fill puts the values into a rule's words.
+func fill(words string, c *detector.Cause, named [2]string) string {
+	var b strings.Builder
+	for words != "" {
+		text, rest, found := strings.Cut(words, "{")
+		b.WriteString(text)
+		name, after, closed := strings.Cut(rest, "}")
+		if !found || !closed {
+			break // ValidWords lets none of them through that is not closed
+		}
+		switch words = after; name {
+		case "count":
+			b.WriteString(strconv.Itoa(c.Count))
+		case "span":
+			b.WriteString(span(c.Last.Sub(c.First)))
+		case "what":
+			b.WriteString(named[0])
+		case "repository":
+			b.WriteString(named[1])
+		}
+	}
+	return b.String()
 }
 
 // named are an image and its repository as they may be named, the fullest first.
@@ -329,6 +361,9 @@ func span(d time.Duration) string {
 
 // tidy makes text that others wrote fit for a message: what it cannot have is replaced, and what is too long is cut.
 func tidy(text string, room int) string {
+	if _, bad := unfit(text); !bad && len(text) <= room {
+		return text
+	}
 	text = strings.Map(func(c rune) rune {
 		switch {
 		case c == ';':
