@@ -62,10 +62,11 @@ const (
 
 // NewAnswerFiles returns the action. It touches nothing before the first Apply or Sync.
 func NewAnswerFiles(o AnswerFilesOptions) (*AnswerFiles, error) {
-	if !filepath.IsAbs(o.Path) || filepath.Clean(o.Path) == "/" {
-		return nil, fmt.Errorf("action %s: path: %q is no directory for it; write a full path of its own, such as /run/regwarden/answers", o.Name, o.Path)
+	path, err := filepath.Abs(o.Path)
+	if err != nil || o.Path == "" || path == "/" {
+		return nil, fmt.Errorf("action %s: path: %q is no directory for it; write one of its own, such as /run/regwarden/answers", o.Name, o.Path)
 	}
-	o.Path = filepath.Clean(o.Path)
+	o.Path = path
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}

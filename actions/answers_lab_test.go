@@ -29,7 +29,8 @@ func says(t testing.TB) actions.Answers {
 	text.SetRules(map[string]answer.Rule{"missing-manifest": {Words: "asked {count} times for {what}, which does not exist", Limit: 5}})
 	return func(b detector.Block, repository string, now time.Time) (actions.Answer, bool) {
 		n, concerned := text.Concerning(&b, repository, false, now)
-		return actions.Answer{Body: text.JSON(n), Message: text.Message(n), Until: n.Cause.Until}, concerned
+		message, body := text.JSON(n)
+		return actions.Answer{Body: body, Message: message, Until: n.Cause.Until}, concerned
 	}
 }
 

@@ -63,8 +63,9 @@ func NewHAProxy(o HAProxyOptions) (*HAProxy, error) {
 		if path == "" && i == 1 {
 			break
 		}
-		if !filepath.IsAbs(path) || strings.ContainsAny(path, " ;\\\n") {
-			return nil, fmt.Errorf("action %s: %q is no map's full path; write it as HAProxy's configuration has it", o.Name, path)
+		path, err := filepath.Abs(path)
+		if err != nil || strings.ContainsAny(path, " ;\\\n") {
+			return nil, fmt.Errorf("action %s: %q is no map's path; write it as HAProxy's configuration has it", o.Name, path)
 		}
 		h.maps = append(h.maps, &haproxyMap{path: path, file: replacedFile{path: path}, values: map[string]string{}, targets: map[netip.Prefix][]string{}})
 	}

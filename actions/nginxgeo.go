@@ -44,8 +44,8 @@ type NginxGeo struct {
 
 // NewNginxGeo returns the action. It touches nothing before the first Apply or Sync.
 func NewNginxGeo(o NginxGeoOptions) (*NginxGeo, error) {
-	if !filepath.IsAbs(o.Path) {
-		return nil, fmt.Errorf("action %s: path: %q is no full path", o.Name, o.Path)
+	if o.Path == "" {
+		return nil, fmt.Errorf("action %s: path: is missing", o.Name)
 	}
 	if len(o.Reload) == 0 {
 		return nil, fmt.Errorf("action %s: reload: is missing; nginx does not read the list again by itself", o.Name)

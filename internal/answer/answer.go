@@ -113,7 +113,7 @@ func (t *Text) body(n Notice, r Request, code string, head http.Header) []byte {
 		return []byte(t.Message(n) + "\n")
 	}
 	head.Set("Content-Type", "application/json; charset=utf-8")
-	return t.json(n, code)
+	return t.json(n, code, t.Message(n))
 }
 
 // textual knows the programs that show a body to people as it is. git shows one that is text/plain.
@@ -142,8 +142,8 @@ type ociDetail struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-func (t *Text) json(n Notice, code string) []byte {
-	return encode(ociError{Code: code, Message: t.Message(n), Detail: ociDetail{tidy(n.Cause.ID, roomID), n.Cause.Until.UTC().Truncate(time.Second)}})
+func (t *Text) json(n Notice, code, message string) []byte {
+	return encode(ociError{Code: code, Message: message, Detail: ociDetail{tidy(n.Cause.ID, roomID), n.Cause.Until.UTC().Truncate(time.Second)}})
 }
 
 func encode(e ociError) []byte {
@@ -154,8 +154,11 @@ func encode(e ociError) []byte {
 	return b.Bytes()
 }
 
-// JSON is the body for a registry's client: what a file has that a web server hands out.
-func (t *Text) JSON(n Notice) []byte { return t.json(n, "DENIED") }
+// JSON is the message, and with it the body for a registry's client: what a file has that a web server hands out.
+func (t *Text) JSON(n Notice) (message string, body []byte) {
+	message = t.Message(n)
+	return message, t.json(n, "DENIED", message)
+}
 
 // page is for a browser: the same, and a link.
 func (t *Text) page(n Notice) []byte {

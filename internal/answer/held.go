@@ -38,8 +38,8 @@ func NewHeld(name string) *Held { return &Held{name: name} }
 // Name is the action's name.
 func (h *Held) Name() string { return h.name }
 
-// Kind is "answers".
-func (h *Held) Kind() string { return "answers" }
+// Kind is "answer-endpoint".
+func (h *Held) Kind() string { return "answer-endpoint" }
 
 // Holds is true for both scopes: it sees which repository a request is for.
 func (h *Held) Holds(detector.Scope) bool { return true }

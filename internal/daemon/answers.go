@@ -1,7 +1,13 @@
 package daemon
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -55,7 +61,8 @@ func makeAnswers(c *config.Config, text *answer.Text, logger *slog.Logger) ([]ac
 		if !concerned {
 			return actions.Answer{}, false
 		}
-		return actions.Answer{Body: text.JSON(n), Message: text.Message(n), Until: n.Cause.Until}, true
+		message, body := text.JSON(n)
+		return actions.Answer{Body: body, Message: message, Until: n.Cause.Until}, true
 	}
 	if f := c.Actions.AnswerFiles; f != nil {
 		a, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: f.Path, Answers: say, Logger: logger})
@@ -99,6 +106,35 @@ func answering(list []actions.Action) []string {
 	}
 	if !some {
 		return nil
+	}
+	return out
+}
+
+// checkAnswers looks whether this host has what the answering actions name.
+func checkAnswers(c *config.Config) []string {
+	var out []string
+	if e := c.Actions.AnswerEndpoint; e != nil && e.Group != "" {
+		if _, err := user.LookupGroup(e.Group); err != nil {
+			out = append(out, fmt.Sprintf("action answer-endpoint: the group %s is not there; name the web server's", e.Group))
+		}
+	}
+	if g := c.Actions.NginxGeo; g != nil {
+		for _, command := range [][]string{g.Test, g.Reload} {
+			if len(command) == 0 {
+				continue
+			}
+			if _, err := exec.LookPath(command[0]); err != nil {
+				out = append(out, fmt.Sprintf("action nginx-geo: %s cannot be run: %v", command[0], errors.Unwrap(err)))
+			}
+		}
+		if info, err := os.Stat(filepath.Dir(g.Path)); err != nil || !info.IsDir() {
+			out = append(out, fmt.Sprintf("action nginx-geo: the directory of %s is not there; create it", g.Path))
+		}
+	}
+	if h := c.Actions.HAProxy; h != nil {
+		if info, err := os.Stat(h.Socket); err != nil || info.Mode().Type() != os.ModeSocket {
+			out = append(out, fmt.Sprintf("action haproxy: no HAProxy answers on %s; its configuration needs: stats socket %s mode 660 level admin", h.Socket, h.Socket))
+		}
 	}
 	return out
 }
