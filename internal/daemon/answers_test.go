@@ -142,3 +142,30 @@ func TestAReloadTakesAnswersAway(t *testing.T) {
 		t.Error("the files stay though nobody would take them away")
 	}
 }
+
+// TestABlockIsNotForgottenWithTheAnswers: one that was left to them goes to all that is there when they are gone. A rule's bad words keep a reload from being
+// taken over.
+func TestABlockIsNotForgottenWithTheAnswers(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, answered, map[string]string{"steps": strings.Replace(stepsRule, `"1h repository", `, "", 1)})
+	h.run()
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
+	h.until("it is answered", func() bool { return h.file("203.0.113/203.0.113.7.json") })
+	if h.listed("203.0.113.7") {
+		t.Error("the list hides the answer")
+	}
+	h.write("rules.d/steps.toml", strings.Replace(stepsRule, "{what}", "{tag}", 1))
+	if _, err := h.client.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "steps.toml: answer: unknown placeholder {tag}; known are {count}, {span}, {what} and {repository}") {
+		t.Errorf("bad words: %v", err)
+	}
+	h.write("rules.d/steps.toml", stepsRule)
+	text, err := os.ReadFile(h.path("regwarden.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("regwarden.toml", strings.NewReplacer("[actions.answer-files]\npath = \"answers\"\n", "", "[actions.answer-endpoint]\nsocket = \"a\"\n", "").Replace(string(text)))
+	if _, err := h.client.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the list has it", func() bool { return h.listed("203.0.113.7") })
+}

@@ -15,7 +15,8 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
-	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun
+	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun ||
+		p.config.Actions.AnswerEndpoint != nil && !reflect.DeepEqual(old.config.TrustedProxies, p.config.TrustedProxies)
 	if sourcesChanged {
 		c.stopIntake()
 		result.Changed = append(result.Changed, "sources")

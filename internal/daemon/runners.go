@@ -21,6 +21,7 @@ func (c *core) startRunners(list []actions.Action) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stopRun = cancel
 	c.runners, c.runnersWG = nil, &sync.WaitGroup{}
+	c.ledger.Direct(func(cause detector.Cause) []string { return carriers(list, cause) })
 	blocks := c.ledger.Blocks()
 	before, gone := c.endedLately(blocks)
 	c.gone = nil
@@ -57,6 +58,25 @@ func (c *core) startRunners(list []actions.Action) {
 			}
 		})
 	}
+}
+
+// carriers are the actions that carry a cause out: those that it names, or all where some of these are gone and none of the others stops anybody, as after
+// a reload that took the answers out of the configuration. A rule that names only actions which tell of things is left alone.
+func carriers(list []actions.Action, cause detector.Cause) []string {
+	there := 0
+	for _, a := range list {
+		if !slices.Contains(cause.Actions, a.Name()) {
+			continue
+		}
+		if a.Holds(cause.Closes()) {
+			return cause.Actions
+		}
+		there++
+	}
+	if there == len(cause.Actions) {
+		return cause.Actions
+	}
+	return nil
 }
 
 // protect tells the firewall whom it must let pass, which changes with the host's addresses and the allow list.
