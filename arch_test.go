@@ -20,6 +20,7 @@ var rooms = map[string][]string{
 	"actions/internal/netlab":      {},
 	"rules":                        {"detector", "internal/strict"},
 	"internal/strict":              {},
+	"internal/answer":              {"detector", "sources/format"},
 	"internal/config":              {"detector", "internal/strict"},
 	"internal/store":               {"detector"},
 	"internal/control":             {"detector", "internal/strict"},
@@ -29,7 +30,7 @@ var rooms = map[string][]string{
 	"internal/reference":           {}, // tests only
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/takeover":            {"internal/strict"},
-	"internal/daemon":              {"actions", "detector", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
+	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
 	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
 }

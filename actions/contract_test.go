@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"bytes"
+	"cmp"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"regwarden/actions"
 	"regwarden/detector"
@@ -30,7 +32,22 @@ func subjects(t *testing.T) map[string]subject {
 	if err := os.Mkdir(table, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	files, answers := answerFiles(t, func() time.Time { return noon })
+	geo, err := actions.NewNginxGeo(actions.NginxGeoOptions{Name: "nginx-geo", Path: filepath.Join(dir, "geo"), Reload: []string{"/bin/true"}, Answers: says(t), Clock: func() time.Time { return noon }})
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string]subject{
+		"answer-files": {files, func(t *testing.T) string {
+			return strings.NewReplacer("2001:db8:1:0/all.json", "2001:db8:1::/64", "203.0.113/203.0.113.7.json", "203.0.113.7/32").Replace(lines(tree(t, answers)))
+		}},
+		"nginx-geo": {geo, func(t *testing.T) string {
+			var targets []string
+			for line := range strings.Lines(withoutHead(read(t, filepath.Join(dir, "geo")))) {
+				targets = append(targets, strings.Fields(line)[0])
+			}
+			return strings.Join(targets, " ")
+		}},
 		"recorder": {rec, func(*testing.T) string { return targets(rec.Blocks()) }},
 		"blocklist": {blocklist(t, actions.BlocklistFile{Path: list, Format: "nginx-geo"}), func(t *testing.T) string {
 			return strings.TrimSpace(strings.ReplaceAll(withoutHead(read(t, list)), " 1;\n", " "))
@@ -40,6 +57,15 @@ func subjects(t *testing.T) map[string]subject {
 		"webhook": {webhook(t, actions.WebhookOptions{URL: receive(t).URL}), nil},
 		"log":     {actions.NewLog("log", slog.New(slog.DiscardHandler)), nil},
 	}
+}
+
+// lines are sorted as addresses are: IPv4 first.
+func lines(text string) string {
+	list := strings.Fields(text)
+	slices.SortFunc(list, func(a, b string) int {
+		return cmp.Or(strings.Count(a, ":")-strings.Count(b, ":"), strings.Compare(a, b))
+	})
+	return strings.Join(list, " ")
 }
 
 func withoutHead(text string) string {

@@ -134,3 +134,6 @@ func distinct(texts []string) []string {
 	slices.Sort(texts)
 	return slices.Compact(texts)
 }
+
+// identityOf is a sum by which a content is known again.
+func identityOf(content []byte) [32]byte { return sha256.Sum256(content) }

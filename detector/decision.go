@@ -70,6 +70,8 @@ type Decision struct {
 	Repositories []string `json:"repositories,omitempty"`
 	// Projects are the GitLab projects that the repositories may belong to, every candidate where that is ambiguous.
 	Projects []string `json:"projects,omitempty"`
+	// References are the tags and digests that were asked for.
+	References []string `json:"references,omitempty"`
 	// Samples are up to five of the lines that counted, cut to SampleLength bytes.
 	Samples []string `json:"samples,omitempty"`
 	// Reason says all of it in one sentence.
@@ -100,6 +102,7 @@ type Cause struct {
 	Until        time.Time `json:"until"`
 	Repositories []string  `json:"repositories,omitempty"`
 	Projects     []string  `json:"projects,omitempty"`
+	References   []string  `json:"references,omitempty"`
 	Samples      []string  `json:"samples,omitempty"`
 	Actions      []string  `json:"actions,omitempty"`
 }

@@ -19,6 +19,8 @@ type Options struct {
 	Memory int
 	// NarrowHeld says that some configured action can hold a repository block; otherwise one is widened to the host.
 	NarrowHeld bool
+	// Answering are the names of all actions but those that would keep a blocked client from reading why; empty where none answers.
+	Answering []string
 }
 
 // DefaultMemory is for the tables: with it the whole daemon stays well under its bound of 256 MiB.
@@ -67,7 +69,7 @@ func New(rules []*Rule, o Options, seed Seed, ledger *Ledger) *Detector {
 
 // SetRules replaces rules and guards and keeps all counts whose rule still counts the same way.
 func (d *Detector) SetRules(rules []*Rule, o Options) {
-	d.options.Guards, d.options.NarrowHeld = o.Guards, o.NarrowHeld
+	d.options.Guards, d.options.NarrowHeld, d.options.Answering = o.Guards, o.NarrowHeld, o.Answering
 	d.rules, d.services = map[string]*Rule{}, map[string]uint16{}
 	words := 4
 	for _, r := range rules {
@@ -215,7 +217,8 @@ func (d *Detector) decide(r *Rule, dryRun bool, h *Hit, c count, e *evidence, de
 	step := r.step(strike)
 	dec := Decision{Time: at, Verb: VerbBlock, Target: target, Rule: r.Name, Scope: step.Scope, Count: c.n,
 		Window: r.FindTime * time.Duration(r.Windows), First: time.UnixMilli(d.counts.unix(c.first)).UTC(), Last: at,
-		Until: at.Add(step.Time), Strike: strike, Repositories: e.repositories, Projects: e.projects, Samples: e.samples, Actions: r.Actions}
+		Until: at.Add(step.Time), Strike: strike, Repositories: e.repositories, Projects: e.projects, References: e.references,
+		Samples: e.samples, Actions: r.carriers(step, d.options.Answering)}
 	if len(dec.Projects) == 0 {
 		dec.Projects = candidates(e.repositories)
 	}

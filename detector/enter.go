@@ -29,5 +29,5 @@ func (d Decision) Told() Change {
 func (d Decision) cause() Cause {
 	return Cause{ID: d.ID, Rule: d.Rule, By: "rule", Reason: d.Reason, Scope: d.Scope, Widened: d.Widened, Strike: d.Strike,
 		Count: d.Count, Window: int(d.Window / time.Second), First: d.First, Last: d.Last, Since: d.Time, Until: d.Until,
-		Repositories: d.Repositories, Projects: d.Projects, Samples: d.Samples, Actions: d.Actions}
+		Repositories: d.Repositories, Projects: d.Projects, References: d.References, Samples: d.Samples, Actions: d.Actions}
 }

@@ -73,6 +73,15 @@ func (l *Ledger) Targets() []netip.Prefix {
 	return slices.Collect(maps.Keys(l.blocks))
 }
 
+// Direct sets which actions carry out the causes, for causes whose own are gone.
+func (l *Ledger) Direct(actions func(Cause) []string) {
+	for _, b := range l.blocks {
+		for i := range b.Causes {
+			b.Causes[i].Actions = actions(b.Causes[i])
+		}
+	}
+}
+
 // Has says whether exactly this target is blocked.
 func (l *Ledger) Has(target netip.Prefix) bool { return l.blocks[target] != nil }
 

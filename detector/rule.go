@@ -3,6 +3,7 @@ package detector
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"time"
 )
 
@@ -49,6 +50,8 @@ type Rule struct {
 	Widen   bool
 	DryRun  bool
 	Actions []string
+	// Answer says to the blocked client what it did, as "asked {count} times for {what}"; empty makes it of the summary.
+	Answer string
 	// Storm lets the storm guards hold the rule back. Off for what no registry's fault can bring about, such as ssh logins.
 	Storm bool
 
@@ -59,6 +62,8 @@ type Rule struct {
 type Step struct {
 	Time  time.Duration
 	Scope Scope
+	// Firewall lets the block into the firewall where the rule's other steps are answered to the client.
+	Firewall bool
 }
 
 // RuleTest is a sample line with its verdict: the client that must be hit, or "" for nobody.
@@ -106,3 +111,25 @@ func (r *Rule) Validate() error {
 
 // step returns the answer to the n-th block, counted from 1.
 func (r *Rule) step(n int) Step { return r.Steps[min(n, len(r.Steps))-1] }
+
+// carriers are the actions that carry a step out: those of the rule, without the ones that would hide the answer from the client as long as the
+// rule keeps the firewall for a later step. None means all.
+func (r *Rule) carriers(s Step, answering []string) []string {
+	later := slices.ContainsFunc(r.Steps, func(o Step) bool { return o.Firewall })
+	if !later || s.Firewall || len(answering) == 0 {
+		return r.Actions
+	}
+	if len(r.Actions) == 0 {
+		return answering
+	}
+	var both []string
+	for _, a := range r.Actions {
+		if slices.Contains(answering, a) {
+			both = append(both, a)
+		}
+	}
+	if both == nil {
+		return r.Actions // it names none that answers
+	}
+	return both
+}

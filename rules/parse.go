@@ -32,6 +32,7 @@ type file struct {
 	DryRun       bool           `toml:"dry_run"`
 	Storm        *bool          `toml:"storm"`
 	Actions      []string       `toml:"actions"`
+	Answer       string         `toml:"answer"`
 	FailRegex    any            `toml:"failregex"`
 	IgnoreRegex  any            `toml:"ignoreregex"`
 	Match        map[string]any `toml:"match"`
@@ -100,7 +101,7 @@ func (p *parser) result() error {
 // rule builds the rule from the decoded file.
 func (p *parser) rule(name, origin string, f *file) *detector.Rule {
 	r := &detector.Rule{Name: name, Origin: origin, Summary: f.Summary, Windows: 1, Weight: 1, SuccessRatio: 0.5, Widen: true, Storm: true,
-		DryRun: f.DryRun, Actions: f.Actions}
+		DryRun: f.DryRun, Actions: f.Actions, Answer: f.Answer}
 	if strings.TrimSpace(f.Summary) == "" {
 		p.fail("is missing", `say in a few words what the client does, as in summary = "keeps asking for a manifest that does not exist"`, "summary")
 	}
@@ -186,12 +187,14 @@ func (p *parser) steps(r *detector.Rule, f *file) {
 		step := detector.Step{Scope: scope}
 		if len(words) == 2 {
 			var ok bool
-			if step.Scope, ok = detector.ParseScope(words[1]); !ok {
-				p.fail(fmt.Sprintf("unknown scope %q in %q", words[1], e), `write a step like "10m repository" or "12h host"`, "escalate")
+			if step.Firewall = words[1] == "firewall"; step.Firewall {
+				step.Scope = detector.ScopeHost
+			} else if step.Scope, ok = detector.ParseScope(words[1]); !ok {
+				p.fail(fmt.Sprintf("unknown scope %q in %q", words[1], e), `write a step like "10m repository", "12h host" or "1d firewall"`, "escalate")
 			}
 		}
 		if len(words) == 0 || len(words) > 2 {
-			p.fail(fmt.Sprintf("%q is no step", e), `write a step like "10m repository" or "12h host"`, "escalate")
+			p.fail(fmt.Sprintf("%q is no step", e), `write a step like "10m repository", "12h host" or "1d firewall"`, "escalate")
 			continue
 		}
 		d, err := strict.Duration(words[0])

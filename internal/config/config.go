@@ -41,6 +41,9 @@ type Config struct {
 	HistoryKeep time.Duration
 	LogLevel    string
 	LogFormat   string
+
+	// Lines are where the keys of [answers] stand, for mistakes in them that only the answer room can see.
+	Lines map[string]int
 }
 
 // Source is one [[source]].
@@ -79,6 +82,13 @@ type Actions struct {
 	IPTables   *IPTables
 	Execs      []Exec
 	Webhooks   []Webhook
+
+	// What follows answers blocked clients; nil where it is not configured.
+	Answers        Answers
+	AnswerFiles    *AnswerFiles
+	AnswerEndpoint *AnswerEndpoint
+	NginxGeo       *NginxGeo
+	HAProxy        *HAProxy
 }
 
 // Blocklist is one [[actions.blocklist]].
@@ -91,7 +101,8 @@ type Blocklist struct {
 
 // Hold says that some action stops those who are blocked.
 func (a *Actions) Hold() bool {
-	return len(a.Blocklists)+len(a.Execs) > 0 || a.NFTables != nil || a.IPTables != nil
+	return len(a.Blocklists)+len(a.Execs) > 0 || a.NFTables != nil || a.IPTables != nil ||
+		a.AnswerFiles != nil || a.AnswerEndpoint != nil || a.NginxGeo != nil || a.HAProxy != nil
 }
 
 // NFTables is [actions.nftables].

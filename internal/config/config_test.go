@@ -21,6 +21,7 @@ func TestTheReferenceParsesAndTellsTheDefaults(t *testing.T) {
 	want.Path, want.RulesDir = got.Path, "/etc/regwarden/rules.d"
 	want.Sources, want.Actions = got.Sources, got.Actions // examples
 	want.Disable, got.Disable = nil, nil
+	want.Lines = got.Lines
 	if !reflect.DeepEqual(&want, got) {
 		t.Errorf("want %+v\ngot  %+v", want, got)
 	}
@@ -74,6 +75,14 @@ func TestMistakes(t *testing.T) {
 		"bad zone":               {"[[source]]\npath = \"a\"\ntimezone = \"Mars\"\n", `f.toml:3: source.timezone: unknown time zone "Mars"`},
 		"trust without proxies":  {"[[source]]\npath = \"a\"\ntrust_forwarded = true\n", `f.toml:3: source.trust_forwarded: needs trusted_proxies`},
 		"two sources of a name":  {good + good, `there are two sources "a.log"; give one another name`},
+		"files for wide targets": {"ipv4_prefix = 16\n" + good + "[actions.answer-files]\n", `f.toml:4: actions.answer-files: cannot stand beside so wide an ipv4_prefix`},
+		"an endpoint for all":    {good + "[actions.answer-endpoint]\nlisten = \"0.0.0.0:9441\"\n", `f.toml:4: actions.answer-endpoint.listen: "0.0.0.0:9441" is no address on loopback`},
+		"a header that is none":  {good + "[actions.answer-endpoint]\nclient_header = \"X Real\"\n", `f.toml:4: actions.answer-endpoint.client_header: "X Real" is no header's name`},
+		"geo without a reload":   {good + "[actions.nginx-geo]\npath = \"/x\"\n", `f.toml:3: actions.nginx-geo.reload: must be a list that begins with the program's full path; as in reload = [`},
+		"geo without a path":     {good + "[actions.nginx-geo]\nreload = [\"/bin/true\"]\n", `f.toml:3: actions.nginx-geo.path: is missing; write a path, such as /var/opt`},
+		"haproxy without socket": {good + "[actions.haproxy]\nmap = \"/x\"\n", `f.toml:3: actions.haproxy.socket: is missing`},
+		"haproxy, one map twice": {good + "[actions.haproxy]\nsocket = \"/s\"\nmap = \"/x\"\nrepositories = \"/x\"\n", `f.toml:6: actions.haproxy.repositories: is the map of addresses`},
+		"a mistyped answer key":  {good + "[answers]\nmesage = \"x\"\n", `f.toml:4: answers.mesage: unknown key; did you mean "message"?`},
 		"bad address":            {"ignoreip = [\"example.org\"]\n" + good, `f.toml:1: ignoreip: "example.org" is no address and no network`},
 		"bad network":            {"trusted_proxies = [\"192.0.2.0/33\"]\n" + good, `f.toml:1: trusted_proxies: "192.0.2.0/33" is no address`},
 		"prefix out of range":    {"ipv6_prefix = 128\n" + good, `f.toml:1: ipv6_prefix: 128 is out of range; 32 to 64`},

@@ -14,6 +14,11 @@ type file struct {
 	Source  []fileSource `toml:"source"`
 	Actions fileActions  `toml:"actions"`
 
+	Answers struct {
+		Message    string `toml:"message"`
+		UnblockURL string `toml:"unblock_url"`
+	} `toml:"answers"`
+
 	Guards struct {
 		Storm       *bool    `toml:"storm"`
 		StormLimit  *int     `toml:"storm_limit"`
@@ -52,6 +57,7 @@ type fileSource struct {
 }
 
 type fileActions struct {
+	fileAnswers
 	Log      *bool `toml:"log"`
 	NFTables *struct {
 		Table    *string `toml:"table"`

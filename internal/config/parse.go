@@ -55,6 +55,7 @@ func Parse(path string, data []byte) (*Config, error) {
 		p.fail("there is no [[source]], so nothing would be read", `add [[source]] and below it path = "/var/log/gitlab/nginx/gitlab_registry_access.log"`, "source")
 	}
 	p.actions(&f)
+	p.answers(&f)
 	p.unique()
 	if len(p.problems) > 0 {
 		return nil, p.problems
@@ -398,6 +399,15 @@ func (c *Config) ActionNames() []string {
 	}
 	if c.Actions.IPTables != nil {
 		names = append(names, "iptables")
+	}
+	for _, a := range []struct {
+		name string
+		set  bool
+	}{{"answer-files", c.Actions.AnswerFiles != nil}, {"answer-endpoint", c.Actions.AnswerEndpoint != nil},
+		{"nginx-geo", c.Actions.NginxGeo != nil}, {"haproxy", c.Actions.HAProxy != nil}} {
+		if a.set {
+			names = append(names, a.name)
+		}
 	}
 	for _, e := range c.Actions.Execs {
 		names = append(names, e.Name)

@@ -45,6 +45,7 @@ func CheckHost(c *config.Config) []string {
 			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", e.Name, e.Command[0], errors.Unwrap(err)))
 		}
 	}
+	out = append(out, checkAnswers(c)...)
 	for _, p := range c.IgnoreIP {
 		if p.Bits() == 0 {
 			out = append(out, fmt.Sprintf("ignoreip: %v protects everybody", p))

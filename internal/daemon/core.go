@@ -118,7 +118,7 @@ func (c *core) options(p *plan) detector.Options {
 		}
 	}
 	o := detectorOptions(p.config, extra)
-	o.NarrowHeld = p.narrow
+	o.NarrowHeld, o.Answering = p.narrow, p.answering
 	return o
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"regwarden/actions"
 	"regwarden/detector"
+	"regwarden/internal/answer"
 	"regwarden/internal/config"
 	"regwarden/internal/strict"
 	"regwarden/rules"
@@ -23,6 +24,9 @@ type plan struct {
 	actions []actions.Action
 	// narrow says that some action can hold a repository block.
 	narrow bool
+	// answering are the actions that leave a blocked client something to read; empty where none answers.
+	answering []string
+	text      *answer.Text
 }
 
 // makePlan checks the configuration and makes its rules and actions.
@@ -32,7 +36,10 @@ func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 		return nil, err
 	}
 	p := &plan{config: c, set: set}
-	if p.actions, err = makeActions(c, logger); err != nil {
+	if p.text, err = answerText(c, set); err != nil {
+		return nil, err
+	}
+	if p.actions, err = makeActions(c, p.text, logger); err != nil {
 		return nil, err
 	}
 	for _, s := range c.Sources {
@@ -43,6 +50,7 @@ func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	for _, a := range p.actions {
 		p.narrow = p.narrow || a.Holds(detector.ScopeRepository)
 	}
+	p.answering = answering(p.actions)
 	return p, nil
 }
 
@@ -80,7 +88,7 @@ func LoadRules(c *config.Config) (*rules.Set, error) {
 }
 
 // makeActions makes the configured actions; none touches anything yet.
-func makeActions(c *config.Config, logger *slog.Logger) ([]actions.Action, error) {
+func makeActions(c *config.Config, text *answer.Text, logger *slog.Logger) ([]actions.Action, error) {
 	var out []actions.Action
 	if c.Actions.Log {
 		out = append(out, actions.NewLog("log", logger))
@@ -106,6 +114,11 @@ func makeActions(c *config.Config, logger *slog.Logger) ([]actions.Action, error
 	if fw != nil {
 		out = append(out, fw)
 	}
+	answers, err := makeAnswers(c, text, logger)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, answers...)
 	for _, e := range c.Actions.Execs {
 		a, err := actions.NewExec(actions.ExecOptions{Name: e.Name, Command: e.Command, Timeout: e.Timeout, HoldsNothing: !e.Holds, DryRun: e.DryRun})
 		if err != nil {

@@ -15,13 +15,16 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
-	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun
+	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun ||
+		p.config.Actions.AnswerEndpoint != nil && !reflect.DeepEqual(old.config.TrustedProxies, p.config.TrustedProxies)
 	if sourcesChanged {
 		c.stopIntake()
 		result.Changed = append(result.Changed, "sources")
 	}
 	if !actionsChanged {
 		p.actions = old.actions // those that run; the new ones were made to see whether they can be
+		old.text.SetRules(answerRules(p.set))
+		p.text = old.text
 	}
 	c.plan, c.reloadError = p, ""
 	c.matcher.Store(detector.NewMatcher(p.set.Rules, p.config.Mask, c.seed, c.detector.Watch()))
@@ -29,6 +32,7 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	if actionsChanged {
 		c.stopRunners(false)
 		c.emptyRemoved(old.config, p.config)
+		c.emptyPlaces(old, p)
 		closeFirewall(old)
 		c.moveFirewall()
 		c.protect()

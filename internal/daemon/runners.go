@@ -21,6 +21,7 @@ func (c *core) startRunners(list []actions.Action) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.stopRun = cancel
 	c.runners, c.runnersWG = nil, &sync.WaitGroup{}
+	c.ledger.Direct(func(cause detector.Cause) []string { return carriers(list, cause) })
 	blocks := c.ledger.Blocks()
 	before, gone := c.endedLately(blocks)
 	c.gone = nil
@@ -44,12 +45,38 @@ func (c *core) startRunners(list []actions.Action) {
 				}
 			})
 		}
+		if s, ok := a.(actions.Server); ok {
+			c.runnersWG.Go(func() {
+				if err := s.Serve(ctx); err != nil && ctx.Err() == nil {
+					c.logger.Error("an action does not serve any more", "action", a.Name(), "error", err)
+				}
+			})
+		}
 		c.runnersWG.Go(func() {
 			if err := r.Run(ctx); err != nil && ctx.Err() == nil {
 				c.logger.Error("an action has stopped", "action", a.Name(), "error", err)
 			}
 		})
 	}
+}
+
+// carriers are the actions that carry a cause out: those that it names, or all where some of these are gone and none of the others stops anybody, as after
+// a reload that took the answers out of the configuration. A rule that names only actions which tell of things is left alone.
+func carriers(list []actions.Action, cause detector.Cause) []string {
+	there := 0
+	for _, a := range list {
+		if !slices.Contains(cause.Actions, a.Name()) {
+			continue
+		}
+		if a.Holds(cause.Closes()) {
+			return cause.Actions
+		}
+		there++
+	}
+	if there == len(cause.Actions) {
+		return cause.Actions
+	}
+	return nil
 }
 
 // protect tells the firewall whom it must let pass, which changes with the host's addresses and the allow list.
@@ -129,6 +156,25 @@ func (c *core) emptyRemoved(old, now *config.Config) {
 	}
 	if err != nil {
 		c.logger.Error("a blocklist that is no longer configured could not be emptied; its entries stay", "error", err)
+	}
+}
+
+// emptyPlaces empties what an old plan has written for front ends to a place that the new one does not have: nobody would take its answers away
+// any more.
+func (c *core) emptyPlaces(old, now *plan) {
+	for _, a := range old.actions {
+		placed, ok := a.(actions.Placed)
+		if !ok || slices.ContainsFunc(now.actions, func(n actions.Action) bool {
+			other, ok := n.(actions.Placed)
+			return ok && n.Name() == a.Name() && other.Place() == placed.Place()
+		}) {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), runnersStop)
+		if err := placed.Sync(ctx, nil); err != nil {
+			c.logger.Error("answers that are no longer configured could not be taken away; their clients go on being refused", "action", a.Name(), "place", placed.Place(), "error", err)
+		}
+		cancel()
 	}
 }
 

@@ -58,9 +58,9 @@ func prepareChanges(ctx context.Context, tx *sql.Tx) (*changeStatements, error) 
 		text      string
 	}{
 		{&c.forget, `DELETE FROM causes WHERE target = ?`},
-		{&c.cause, `INSERT OR REPLACE INTO causes (target, ` + causeColumns + `) VALUES (?` + strings.Repeat(", ?", 17) + `)`},
+		{&c.cause, `INSERT OR REPLACE INTO causes (target, ` + causeColumns + `) VALUES (?` + strings.Repeat(", ?", 18) + `)`},
 		{&c.history, `INSERT INTO history (time_ms, recorded_ms, verb, target, lowest, highest, ` + causeColumns + `, changed_by, note)
-			VALUES (?` + strings.Repeat(", ?", 24) + `)`},
+			VALUES (?` + strings.Repeat(", ?", 25) + `)`},
 		{&c.strike, `INSERT OR REPLACE INTO strikes (rule, target, count, last_ms) VALUES (?, ?, ?, ?)`},
 	} {
 		var err error
@@ -170,16 +170,16 @@ func causeValues(c detector.Cause) []any {
 	return []any{
 		c.ID, c.Rule, c.By, c.Reason, c.Scope.String(), c.Widened, c.Strike, c.Count, c.Window,
 		milliseconds(c.First), milliseconds(c.Last), milliseconds(c.Since), milliseconds(c.Until),
-		list(c.Repositories), list(c.Projects), list(c.Samples), list(c.Actions),
+		list(c.Repositories), list(c.Projects), list(c.Samples), list(c.Actions), list(c.References),
 	}
 }
 
 // scanCause reads a row that has other columns before and after a cause's.
 func scanCause(rows *sql.Rows, c *detector.Cause, before []any, after ...any) error {
-	var scope, repositories, projects, samples, names string
+	var scope, repositories, projects, samples, names, references string
 	var first, last, since, until int64
 	row := append(before, &c.ID, &c.Rule, &c.By, &c.Reason, &scope, &c.Widened, &c.Strike, &c.Count, &c.Window,
-		&first, &last, &since, &until, &repositories, &projects, &samples, &names)
+		&first, &last, &since, &until, &repositories, &projects, &samples, &names, &references)
 	if err := rows.Scan(append(row, after...)...); err != nil {
 		return err
 	}
@@ -188,7 +188,7 @@ func scanCause(rows *sql.Rows, c *detector.Cause, before []any, after ...any) er
 	for _, l := range []struct {
 		text string
 		list *[]string
-	}{{repositories, &c.Repositories}, {projects, &c.Projects}, {samples, &c.Samples}, {names, &c.Actions}} {
+	}{{repositories, &c.Repositories}, {projects, &c.Projects}, {samples, &c.Samples}, {names, &c.Actions}, {references, &c.References}} {
 		if err := json.Unmarshal([]byte(l.text), l.list); err != nil {
 			return fmt.Errorf("cause %q: %w", c.ID, err)
 		}

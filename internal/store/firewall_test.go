@@ -50,7 +50,7 @@ func older(t *testing.T, path string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err == nil {
-		_, err = db.Exec("DROP TABLE firewall_places; PRAGMA user_version = 1")
+		_, err = db.Exec("DROP TABLE firewall_places; ALTER TABLE causes DROP COLUMN tags; ALTER TABLE history DROP COLUMN tags; PRAGMA user_version = 1")
 	}
 	if err != nil {
 		t.Fatal(err)

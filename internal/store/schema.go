@@ -10,7 +10,7 @@ const applicationID = 0x52675764
 
 // causeColumns are what both tables keep of a cause; causeValues and scanCause follow their order.
 const causeColumns = `cause_id, rule, by_whom, reason, scope, widened, strike, count, findtime, first_ms, last_ms, since_ms, until_ms,
-	repositories, projects, samples, actions`
+	repositories, projects, samples, actions, tags`
 
 const causeDefinition = `
 	cause_id     TEXT    NOT NULL,
@@ -91,6 +91,11 @@ CREATE TABLE firewall_places (
 	set_name     TEXT    NOT NULL,
 	PRIMARY KEY (kind, name, set_name)
 ) WITHOUT ROWID;
+`,
+	// The tags and digests that were asked for, which the blocked client is told.
+	`
+ALTER TABLE causes ADD COLUMN tags TEXT NOT NULL DEFAULT 'null';
+ALTER TABLE history ADD COLUMN tags TEXT NOT NULL DEFAULT 'null';
 `,
 }
 

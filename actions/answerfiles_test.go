@@ -1,0 +1,285 @@
+package actions_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"regwarden/actions"
+	"regwarden/detector"
+)
+
+// tree lists the files below a directory with their content's first bytes.
+func tree(t testing.TB, dir string) string {
+	t.Helper()
+	var out strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && d.Name() != ".regwarden" {
+			fmt.Fprintln(&out, strings.TrimPrefix(path, dir+"/"))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestNamesOfAnswerFiles(t *testing.T) {
+	a, dir := answerFiles(t, func() time.Time { return noon })
+	climbing := asked("../../../etc/x", "Acme/Web", "acme//web", "acme/.web", "acme/web/", "acme/w..b", "-a", "a-", "a b", "acme/a__b--c.d-e")
+	blocks := []detector.Block{
+		block("203.0.113.7/32", cause("a", narrow, asked("acme/web", "acme/api"))),
+		block("203.0.113.9/32", cause("b", asked("acme/web"))),
+		block("203.0.113.10/32", cause("c", asked("acme/web", "acme/api"))),
+		block("203.0.113.11/32", cause("d", narrow, climbing)),
+		block("198.51.100.0/31", cause("e")),
+		block("192.0.2.0/24", cause("f")),
+		block("198.18.0.0/23", cause("g")),
+		block("2001:db8::/63", cause("h", narrow, asked("acme/web"))),
+		block("2001:db8:0:9::1/128", cause("i")),
+		block("203.0.113.12/32", cause("over", func(c *detector.Cause) { c.Until = noon })),
+	}
+	want := `192.0.2/all.json
+198.18.0/all.json
+198.18.1/all.json
+198.51.100/198.51.100.0.json
+198.51.100/198.51.100.1.json
+2001:db8:0:0/all/acme/web/DENIED.json
+2001:db8:0:1/all/acme/web/DENIED.json
+2001:db8:0:9/2001:db8:0:9::1.json
+203.0.113/203.0.113.10.json
+203.0.113/203.0.113.11/acme/a__b--c.d-e/DENIED.json
+203.0.113/203.0.113.7/acme/api/DENIED.json
+203.0.113/203.0.113.7/acme/web/DENIED.json
+203.0.113/203.0.113.9/acme/web/DENIED.json
+203.0.113/203.0.113.9.json
+`
+	for name, make := range map[string]func() error{
+		"sync":  func() error { return a.Sync(t.Context(), blocks) },
+		"again": func() error { return a.Sync(t.Context(), blocks) },
+	} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
+			t.Errorf("%s: want -, got +\n%s", name, diff)
+		}
+	}
+	apply(t, a, change(detector.ChangeShorten, "203.0.113.7/32", cause("a", narrow, asked("acme/api"))), unblocked("192.0.2.0/24"), unblocked("2001:db8::/63"), unblocked("198.18.0.0/23"))
+	want = strings.NewReplacer("192.0.2/all.json\n", "", "198.18.0/all.json\n", "", "198.18.1/all.json\n", "", "2001:db8:0:0/all/acme/web/DENIED.json\n", "", "2001:db8:0:1/all/acme/web/DENIED.json\n", "",
+		"203.0.113/203.0.113.7/acme/web/DENIED.json\n", "").Replace(want)
+	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
+		t.Errorf("after changes: want -, got +\n%s", diff)
+	}
+	for _, gone := range []string{"192.0.2", "198.18.0", "2001:db8:0:0", "203.0.113/203.0.113.7/acme/web"} {
+		if _, err := os.Stat(filepath.Join(dir, gone)); err == nil {
+			t.Errorf("the empty directory %s stays", gone)
+		}
+	}
+}
+
+// TestAnAnswerFileTellsItsEnd by its modification time, so that `find -not -newermt now -delete` removes what has ended when no daemon does.
+func TestAnAnswerFileTellsItsEnd(t *testing.T) {
+	a, dir := answerFiles(t, func() time.Time { return noon })
+	apply(t, a, change(detector.ChangeBlock, "203.0.113.7/32", cause("a")))
+	path := filepath.Join(dir, "203.0.113", "203.0.113.7.json")
+	info, err := os.Stat(path)
+	if err != nil || info.ModTime().Unix() != noon.Add(time.Hour).Unix() || info.Mode() != 0o644 {
+		t.Errorf("want it to end at %v, got %v with mode %v, %v", noon.Add(time.Hour), info.ModTime(), info.Mode(), err)
+	}
+	if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode().Perm() != 0o755 {
+		t.Errorf("nginx must get into the directory: %v, %v", info.Mode(), err)
+	}
+}
+
+// TestSyncHealsTheAnswers: what was changed, removed and added by others, and left by a daemon that was killed.
+func TestSyncHealsTheAnswers(t *testing.T) {
+	a, dir := answerFiles(t, func() time.Time { return noon })
+	blocks := []detector.Block{block("203.0.113.7/32", cause("a", asked("acme/web"))), block("2001:db8::/64", cause("b")), block("198.51.100.1/32", cause("c"))}
+	if err := a.Sync(t.Context(), blocks); err != nil {
+		t.Fatal(err)
+	}
+	right := tree(t, dir)
+	inode := func(name string) uint64 {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Sys().(*syscall.Stat_t).Ino
+	}
+	before := inode("2001:db8:0:0/all.json")
+	for _, damage := range []func() error{
+		func() error {
+			return os.WriteFile(filepath.Join(dir, "203.0.113/203.0.113.7.json"), []byte("nobody\n"), 0o644)
+		},
+		func() error { return os.RemoveAll(filepath.Join(dir, "198.51.100")) },
+		func() error {
+			return os.WriteFile(filepath.Join(dir, "203.0.113/203.0.113.99.json"), []byte("{}"), 0o644)
+		},
+		func() error { return os.MkdirAll(filepath.Join(dir, "192.0.2/192.0.2.1/acme/web"), 0o755) },
+		func() error { return os.WriteFile(filepath.Join(dir, ".writing"), []byte("{}"), 0o644) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Sync(t.Context(), blocks); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(right, tree(t, dir)); diff != "" || !strings.Contains(read(t, filepath.Join(dir, "203.0.113/203.0.113.7.json")), "BLOCKED") {
+		t.Errorf("want -, got +\n%s", diff)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "192.0.2")); err == nil {
+		t.Error("a net in which nobody is blocked stays")
+	}
+	if inode("2001:db8:0:0/all.json") != before {
+		t.Error("a file that was right was written again")
+	}
+}
+
+// TestTheAnswersNeedADirectoryOfTheirOwn: a mistyped path costs nobody his files.
+func TestTheAnswersNeedADirectoryOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "passwd"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	a, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: dir, Answers: says(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Sync(t.Context(), nil); err == nil || !strings.HasSuffix(err.Error(), "holds passwd and was not made by regwarden; give the answers a directory of their own") {
+		t.Errorf("got %v", err)
+	}
+	for _, path := range []string{"", "/", "/x/.."} {
+		if _, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: path}); err == nil {
+			t.Errorf("%q is taken", path)
+		}
+	}
+}
+
+// TestAnswersThatSomebodyRemovesAreWrittenAgain within two seconds.
+func TestAnswersThatSomebodyRemovesAreWrittenAgain(t *testing.T) {
+	a, dir := answerFiles(t, nil)
+	r := actions.NewRunner(a, actions.RunnerOptions{})
+	r.Reset([]detector.Block{block("203.0.113.7/32", cause("1", func(c *detector.Cause) { c.Until = time.Now().Add(time.Hour) }))})
+	start(t, r)
+	flush(t, r)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	seen := make(chan struct{})
+	go a.Watch(ctx, func(reason string) { close(seen); r.Doubt(reason) })
+	<-time.After(1500 * time.Millisecond) // Watch has looked once
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	<-seen
+	eventually(t, "the file is there again", func() bool { _, err := os.Stat(filepath.Join(dir, "203.0.113", "203.0.113.7.json")); return err == nil })
+}
+
+// manyAnswers is how many blocks the long tests make.
+func manyAnswers() int {
+	if os.Getenv("REGWARDEN_STRESS") != "" {
+		return 100_000
+	}
+	return 10_000
+}
+
+// manyBlocks are blocks of all shapes.
+func manyBlocks(n int) []detector.Block {
+	out := make([]detector.Block, 0, n)
+	until := func(c *detector.Cause) { c.Until = time.Now().Add(time.Hour).Truncate(time.Hour) }
+	for i := range n {
+		switch i % 4 {
+		case 0:
+			out = append(out, block(fmt.Sprintf("2001:db8:%x:%x::/64", i>>16, i&0xffff), cause("c", until)))
+		case 1:
+			out = append(out, block(fmt.Sprintf("198.%d.%d.%d/32", 18+i>>16&1, i>>8&255, i&255), cause("c", until, narrow, asked("acme/web"))))
+		default:
+			out = append(out, block(netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64 + byte(i>>16), byte(i >> 8), byte(i)}), 32).String(), cause("c", until)))
+		}
+	}
+	return out
+}
+
+// TestAKillInTheMiddleIsHealed: a process that writes up to 100,000 answers is killed; the next one agrees with the ledger soon.
+func TestAKillInTheMiddleIsHealed(t *testing.T) {
+	if dir := os.Getenv("REGWARDEN_ANSWER_FILES"); dir != "" {
+		a, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: dir, Answers: says(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("begin")
+		for ctx := context.Background(); ; {
+			if err := a.Sync(ctx, manyBlocks(manyAnswers())); err != nil {
+				t.Fatal(err)
+			}
+			if err := a.Sync(ctx, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	base := "/dev/shm"
+	if _, err := os.Stat(base); err != nil {
+		base = t.TempDir()
+	}
+	dir, err := os.MkdirTemp(base, "regwarden-answers-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rounds := 1
+	if os.Getenv("REGWARDEN_STRESS") != "" {
+		rounds = 5
+	}
+	for round := range rounds {
+		cmd := exec.Command(self, "-test.run", "^TestAKillInTheMiddleIsHealed$")
+		cmd.Env = append(os.Environ(), "REGWARDEN_ANSWER_FILES="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if line, _ := bufio.NewReader(out).ReadString('\n'); line != "begin\n" {
+			t.Fatalf("it says %q", line)
+		}
+		<-time.After(time.Duration(100+400*round) * time.Millisecond) // somewhere in the middle
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		a, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: dir, Answers: says(t)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := manyBlocks(manyAnswers())
+		want := len(blocks) * 9 / 10
+		begun := time.Now()
+		if err := a.Sync(t.Context(), blocks[:want]); err != nil {
+			t.Fatal(err)
+		}
+		took := time.Since(begun)
+		begun = time.Now()
+		if err := a.Sync(t.Context(), blocks[:want]); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("healed in %v, looked through in %v", took, time.Since(begun))
+		if n := strings.Count(tree(t, dir), "\n"); n != want {
+			t.Errorf("want %d files, got %d", want, n)
+		}
+	}
+}
