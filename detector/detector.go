@@ -218,7 +218,7 @@ func (d *Detector) decide(r *Rule, dryRun bool, h *Hit, c count, e *evidence, de
 	dec := Decision{Time: at, Verb: VerbBlock, Target: target, Rule: r.Name, Scope: step.Scope, Count: c.n,
 		Window: r.FindTime * time.Duration(r.Windows), First: time.UnixMilli(d.counts.unix(c.first)).UTC(), Last: at,
 		Until: at.Add(step.Time), Strike: strike, Repositories: e.repositories, Projects: e.projects, References: e.references,
-		Samples: e.samples, Actions: r.carriers(step, d.options.Answering)}
+		Samples: e.lines(), Actions: r.carriers(step, d.options.Answering)}
 	if len(dec.Projects) == 0 {
 		dec.Projects = candidates(e.repositories)
 	}

@@ -8,7 +8,15 @@ import (
 // evidence is what will be said of a key if it is blocked. It is kept only for keys that are on their way to a block.
 type evidence struct {
 	repositories, projects, references, users []string
-	samples                                   []string
+	samples                                   [][]byte
+}
+
+// lines are the samples as text.
+func (e *evidence) lines() (out []string) {
+	for _, s := range e.samples {
+		out = append(out, strings.ToValidUTF8(string(s), "�"))
+	}
+	return out
 }
 
 // How much evidence is kept: of so many keys, so many values of each sort and so many lines.
@@ -43,14 +51,24 @@ func (f *evidenceFile) add(h *Hit) {
 	keep(&e.projects, h.project)
 	keep(&e.references, h.reference)
 	keep(&e.users, h.user)
+	e.sample(h.line)
+}
+
+// sample keeps a line: of more than there is room for the first and the latest, which say most.
+func (e *evidence) sample(line string) {
+	var room []byte
 	if len(e.samples) == evidenceSamples {
-		e.samples = slices.Delete(e.samples, 1, 2) // the first and the latest say most
+		room = e.samples[1]
+		e.samples = slices.Delete(e.samples, 1, 2)
 	}
-	e.samples = append(e.samples, cut(h.line, SampleLength))
+	e.samples = append(e.samples, append(room[:0], line[:min(len(line), SampleLength)]...))
 }
 
 func keep(list *[]string, value string) {
-	if value = cut(value, evidenceText); value != "" && len(*list) < evidenceValues && !slices.Contains(*list, value) {
+	if value == "" || len(*list) >= evidenceValues || slices.Contains(*list, value) { // the usual case costs no copy
+		return
+	}
+	if value = cut(value, evidenceText); !slices.Contains(*list, value) {
 		*list = append(*list, value)
 	}
 }

@@ -54,7 +54,7 @@ func (d *Detector) AppendState(out []byte) []byte {
 		Total: d.tallies.total, Active: d.tallies.active, WasActive: d.tallies.wasActive, Served: d.tallies.served, Storms: d.storms, Stats: d.stats,
 		Evidence: map[uint64]stateEvidence{}}
 	for k, e := range d.evidence.of {
-		head.Evidence[k] = stateEvidence{e.repositories, e.projects, e.references, e.users, e.samples}
+		head.Evidence[k] = stateEvidence{e.repositories, e.projects, e.references, e.users, e.lines()}
 	}
 	text, err := json.Marshal(head)
 	if err != nil {
@@ -139,7 +139,11 @@ func (d *Detector) Restore(state []byte) error {
 	}
 	d.evidence = evidenceFile{of: map[uint64]*evidence{}}
 	for k, e := range head.Evidence {
-		d.evidence.of[k] = &evidence{e.Repositories, e.Projects, e.References, e.Users, e.Samples}
+		kept := &evidence{repositories: e.Repositories, projects: e.Projects, references: e.References, users: e.Users}
+		for _, s := range e.Samples {
+			kept.sample(s)
+		}
+		d.evidence.of[k] = kept
 		d.evidence.order = append(d.evidence.order, k)
 	}
 	if rest, err = d.watch.restore(rest[n:]); err != nil {

@@ -12,11 +12,14 @@ const ways = 8
 // table is a set-associative store of fixed size without pointers, so that its memory is known, the garbage collector
 // never walks it, and an attacker who sends new addresses for ever only evicts other once-seen addresses.
 //
+// It begins small and doubles when it is full, up to its bound: a table that is no larger than its use is one that the core's caches and page tables can hold.
+//
 // A record is in one piece, since what a count costs is the wait for memory: its head, and stride words. The tags, two bytes of each record's key, are
 // few enough to stay near the core.
 type table struct {
 	stride  int
 	sets    uint64
+	most    uint64   // sets that its bytes allow
 	tags    []uint16 // 0 is empty
 	records []uint32
 
@@ -45,10 +48,37 @@ const (
 // recordBytes is what a record of that stride costs.
 func recordBytes(stride int) int { return 2 + 4*(headWords+stride) }
 
+// firstSets is how many sets a table begins with.
+const firstSets = 64
+
 func newTable(stride, bytes int) *table {
-	sets := max(bytes/(ways*recordBytes(stride)), 1)
-	n := sets * ways
-	return &table{stride: stride, sets: uint64(sets), tags: make([]uint16, n), records: make([]uint32, n*(headWords+stride))}
+	most := uint64(max(bytes/(ways*recordBytes(stride)), 1))
+	t := &table{stride: stride, most: most}
+	t.make(min(most, firstSets))
+	return t
+}
+
+// make gives the table so many sets, all empty.
+func (t *table) make(sets uint64) {
+	n := int(sets) * ways
+	t.sets, t.tags, t.records = sets, make([]uint16, n), make([]uint32, n*(headWords+t.stride))
+	preferHugePages(t.records)
+}
+
+// grow doubles the table. What has ended by now is left behind.
+func (t *table) grow(now uint32) {
+	old := *t
+	t.make(min(2*t.sets, t.most))
+	t.live = 0
+	for i, tag := range old.tags {
+		if tag == 0 || old.head(i).end <= now {
+			continue
+		}
+		key := old.key(i)
+		at := t.insert(key, now)
+		*t.use(at) = *old.use(i)
+		copy(t.record(at), old.record(i))
+	}
 }
 
 // homes returns the first record of each of the two sets in which a key can stand. Keys are hashes already.
@@ -93,6 +123,10 @@ func (t *table) insert(key uint64, now uint32) int {
 	a, b := t.homes(key)
 	place := t.place(a, b, now)
 	h := t.head(place)
+	if t.tags[place] != 0 && h.end > now && t.sets < t.most {
+		t.grow(now)
+		return t.insert(key, now)
+	}
 	switch {
 	case t.tags[place] == 0:
 		t.live++
@@ -179,4 +213,4 @@ func (t *table) remove(i int) {
 }
 
 // bytes is what the table costs when it is full.
-func (t *table) bytes() int { return len(t.tags) * recordBytes(t.stride) }
+func (t *table) bytes() int { return int(t.most) * ways * recordBytes(t.stride) }

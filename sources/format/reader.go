@@ -43,6 +43,7 @@ type Reader struct {
 	second     string // its time
 	secondText []byte // where second stands
 	secondIs   int64  // the same in unix milliseconds
+	skimmed    skimmed
 	// The orders of keys in both sorts of records.
 	railsLayout, registryLayout layout
 }

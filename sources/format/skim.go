@@ -107,7 +107,7 @@ func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
 	}
 	if r.fixed != nil {
 		r.dialect = r.fixed.name
-	} else if isIngress(tail) {
+	} else if len(tail) > len(" -") && isIngress(tail) {
 		r.dialect = "ingress-nginx"
 	}
 	return true
@@ -119,7 +119,14 @@ func skimClient(s string, g *detector.Glance) (end int) {
 	if end <= 0 {
 		return 0
 	}
-	if g.Client = address(s[:end]); !g.Client.IsValid() {
+	if a, ok := plainIPv4(s[:end]); ok {
+		g.Client = known(a)
+	} else if numeric(s[:end]) {
+		g.Client = address(s[:end])
+	} else {
+		return 0
+	}
+	if !g.Client.IsValid() {
 		return 0
 	}
 	return end
@@ -146,24 +153,61 @@ func (r *Reader) skimTime(s string, g *detector.Glance) bool {
 
 // skimRequest is request for what is well-formed.
 func (r *Reader) skimRequest(s string, g *detector.Glance) bool {
+	i := skimMethod(s)
+	end := len(s) - len(" HTTP/1.1")
+	if i == 0 || end <= i || s[end:end+len(" HTTP/")] != " HTTP/" {
+		return false
+	}
+	if v := s[end+len(" HTTP/"):]; v != "1.1" && v != "2.0" && v != "1.0" {
+		return false
+	}
+	g.Head = i == len("HEAD") && s[0] == 'H'
+	uri := s[i+1 : end]
+	if g.Operation = skimObject(uri); g.Operation == detector.OpOther {
+		r.skimPath(s[:i], uri, g)
+		return true
+	}
+	g.Path, g.PathKnown = uri, true
+	return true
+}
+
+// skimMethod returns where the method at the start of s ends; 0 when there is none.
+func skimMethod(s string) int {
+	switch {
+	case strings.HasPrefix(s, "GET "):
+		return len("GET")
+	case strings.HasPrefix(s, "HEAD "):
+		return len("HEAD")
+	}
 	i := strings.IndexByte(s[:min(len(s), maxMethod+1)], ' ')
 	if i < 0 || !isMethod(s[:i]) {
-		return false
+		return 0
 	}
-	method, rest := s[:i], s[i+1:]
-	end := len(rest) - len(" HTTP/1.1")
-	if end > 0 && rest[end:] != " HTTP/1.1" && rest[end:] != " HTTP/2.0" && rest[end:] != " HTTP/1.0" {
-		return false
-	}
-	if end <= 0 {
-		return false
-	}
-	r.skimPath(method, rest[:end], g)
-	return true
+	return i
 }
 
 // maxMethod is the longest method of HTTP and WebDAV that is usual.
 const maxMethod = len("PROPPATCH")
+
+// skimObject knows what nearly all pulls ask for, /v2/NAME/blobs/DIGEST and /v2/NAME/manifests/REFERENCE. It says OpOther of what is to be looked at closer.
+func skimObject(uri string) detector.Operation {
+	const root, hex, digest = len("/v2/"), 64, len("sha256:") + 64
+	if !strings.HasPrefix(uri, "/v2/") || len(uri) > maxReference || strings.IndexByte(uri, '%') >= 0 || strings.IndexByte(uri, '?') >= 0 {
+		return detector.OpOther
+	}
+	last := len(uri) - digest // where the last segment begins
+	if last <= root || uri[len(uri)-hex-1] != ':' || uri[last-1] != '/' || strings.IndexByte(uri[last:], '/') >= 0 {
+		last = strings.LastIndexByte(uri, '/') + 1
+	}
+	switch {
+	case last == len(uri):
+	case last > root+len("x/blobs/") && uri[last-len("/blobs/"):last] == "/blobs/" && uri[last:] != "uploads":
+		return detector.OpBlob
+	case last > root+len("x/manifests/") && uri[last-len("/manifests/"):last] == "/manifests/":
+		return detector.OpManifest
+	}
+	return detector.OpOther
+}
 
 // skimPath reads what the request wants.
 func (r *Reader) skimPath(method, uri string, g *detector.Glance) {

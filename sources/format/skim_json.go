@@ -2,6 +2,7 @@ package format
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"regwarden/detector"
@@ -38,7 +39,7 @@ func needs(list ...glimpse) (n need) {
 	return n
 }
 
-// skimmed is what was seen of a record.
+// skimmed is what was seen of a record; a text counts only if it was seen.
 type skimmed struct {
 	texts [glimpses]string
 	seen  need
@@ -84,12 +85,12 @@ var railsWants = needs(gMethod, gPath, gController, gAction, gStatus, gTime, gCl
 
 // skimRails is readRails. The row has a user or not: that is not looked for.
 func (r *Reader) skimRails(s string, g *detector.Glance) bool {
-	var v skimmed
-	if !r.railsLayout.walk(s, railsGlimpse, railsWants, &v, &r.scratch) || v.seen != railsWants {
+	v := &r.skimmed
+	if !r.railsLayout.walk(s, railsGlimpse, railsWants, v, &r.scratch) || v.seen != railsWants {
 		return false
 	}
 	path, controller := v.texts[gPath], v.texts[gController]
-	if controller == "" || !r.skimValues(&v, g) {
+	if controller == "" || !r.skimValues(v, g) {
 		return false
 	}
 	if strings.IndexByte(path, '%') >= 0 || strings.IndexByte(path, '?') >= 0 || !strings.HasPrefix(path, "/") {
@@ -146,20 +147,24 @@ var registryWants = needs(gMethod, gPath, gStatus, gTime, gClient, gAgent, gMess
 
 // skimRegistry is readRegistry for an access line with a client that nobody could choose, and for the registry's remarks, of which a request leaves several.
 func (r *Reader) skimRegistry(s string, g *detector.Glance) Verdict {
-	var v skimmed
-	if r.options.TrustForwarded || !r.registryLayout.walk(s, registryGlimpse, 0, &v, &r.scratch) || v.seen&needs(gMessage) == 0 || v.seen&needs(gProof, gProofToo) == 0 {
+	v := &r.skimmed
+	if r.options.TrustForwarded || !r.registryLayout.walk(s, registryGlimpse, 0, v, &r.scratch) || v.seen&needs(gMessage) == 0 || v.seen&needs(gProof, gProofToo) == 0 {
 		return Unparsed
 	}
 	r.dialect = "gitlab-registry"
 	r.ownStream = r.ownStream || r.fixed == nil
-	if v.texts[gMessage] != "access" || v.texts[gSystem] != "http" {
+	if v.texts[gMessage] != "access" || v.seen&needs(gSystem) == 0 || v.texts[gSystem] != "http" {
 		return Noise
 	}
-	if v.seen&^needs(gProofToo) != registryWants || !r.skimValues(&v, g) {
+	if v.seen&^needs(gProofToo) != registryWants || !r.skimValues(v, g) {
 		return Unparsed
 	}
 	g.Client = skimAddressPort(v.texts[gClient])
-	r.skimPath(v.texts[gMethod], v.texts[gPath], g)
+	if o := skimObject(v.texts[gPath]); o != detector.OpOther {
+		g.Head, g.Operation, g.Path, g.PathKnown = v.texts[gMethod] == "HEAD", o, v.texts[gPath], true
+	} else {
+		r.skimPath(v.texts[gMethod], v.texts[gPath], g)
+	}
 	g.Kind, g.Anonymous = detector.KindRegistry, true
 	return Parsed
 }
@@ -218,16 +223,13 @@ type layoutKey struct {
 	what glimpse
 }
 
-// The bounds of a layout.
-const (
-	maxLayout = 128
-	// lookAhead is how many keys may be absent in a row before the key itself is looked up.
-	lookAhead = 8
-)
+// maxLayout is how many keys a layout holds; further ones are looked up every time.
+const maxLayout = 128
 
 // walk goes over the record's own keys until it has seen all that stop wants, or to the end where stop is 0. It says no to what is unusual. Texts with escapes
 // are built in scratch.
 func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed, scratch *scratch) bool {
+	v.seen = 0
 	at, n := 1, 0
 	for at < len(s) {
 		var g glimpse
@@ -310,12 +312,15 @@ func bareEnd(s string) int {
 	return i
 }
 
-// find looks for the key at s[at:] further on in the layout, and learns it if it is not there. It returns what the key is, where its value begins and
-// which key is expected after it.
-func (l *layout) find(s string, at, n int, what func(key) glimpse) (glimpse, int, int, bool) {
-	for i := n + 1; i < len(l.keys) && i <= n+lookAhead; i++ {
-		if strings.HasPrefix(s[at:], l.keys[i].text) {
-			return l.keys[i].what, at + len(l.keys[i].text), i + 1, true
+// find looks for the key at s[at:] elsewhere in the layout, from where it was expected on, and learns it if it is not there. It returns what the key is, where
+// its value begins and which key is expected after it.
+func (l *layout) find(s string, at, n int, what func(key) glimpse) (g glimpse, value, next int, ok bool) {
+	for i := range l.keys {
+		if i += n; i >= len(l.keys) {
+			i -= len(l.keys)
+		}
+		if k := &l.keys[i]; strings.HasPrefix(s[at:], k.text) {
+			return k.what, at + len(k.text), i + 1, true
 		}
 	}
 	if s[at] != '"' {
@@ -325,17 +330,17 @@ func (l *layout) find(s string, at, n int, what func(key) glimpse) (glimpse, int
 	if end <= 0 || at+end+2 >= len(s) || s[at+end+2] != ':' || strings.IndexByte(s[at+1:at+1+end], '\\') >= 0 {
 		return 0, 0, 0, false
 	}
-	name := s[at+1 : at+1+end]
-	g := what(keyOf(name))
-	if len(l.keys) >= maxLayout {
-		l.keys, n = l.keys[:0], 0
+	g, value = what(keyOf(s[at+1:at+1+end])), at+end+3
+	if len(l.keys) < maxLayout && end <= maxKey {
+		n = min(n, len(l.keys))
+		l.keys = slices.Insert(l.keys, n, layoutKey{strings.Clone(s[at:value]), g})
+		n++
 	}
-	n = min(n, len(l.keys))
-	l.keys = append(l.keys, layoutKey{})
-	copy(l.keys[n+1:], l.keys[n:])
-	l.keys[n] = layoutKey{strings.Clone(s[at : at+end+3]), g}
-	return g, at + end + 3, n + 1, true
+	return g, value, n, true
 }
+
+// maxKey is the longest key that is remembered.
+const maxKey = 64
 
 // skipNested returns where the list or object at s[at:] ends, -1 if it does not.
 func skipNested(s string, at int) int {
