@@ -47,6 +47,8 @@ type core struct {
 	pending   map[place][]byte
 	counts    map[place]*lineCounts
 	seen      map[place]seen
+	readThen  uint64 // bytes that were read when catching up was looked at last, at readAt
+	readAt    time.Time
 	ended     map[string]string // source to error
 
 	// known are the decisions of the last day: after a crash some lines are read again, and what was decided on them is not decided again,

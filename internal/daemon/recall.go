@@ -147,6 +147,9 @@ func (c *core) tick(now time.Time) {
 		c.protect()
 		c.spareAllowed()
 	}
+	if c.due("catch-up", catchUpEvery, now) {
+		c.sayCatchUp(now)
+	}
 	if c.due("prune", pruneEvery, now) {
 		c.forgetKnown(now)
 		c.forgetPaths(now)
