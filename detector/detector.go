@@ -119,30 +119,31 @@ func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(
 		d.stats.Events += uint64(f.Events)
 		d.stats.Hits += uint64(f.Hits)
 	}
-	warm := at.sighting
+	begin, warm := at.sighting, at.sighting
+	var places places
 	for at.sighting < len(f.sightings) && f.sightings[at.sighting].time <= until {
 		if at.sighting == warm {
-			warm = min(warm+warmAtOnce, len(f.sightings))
-			d.tallies.warm(f.sightings[at.sighting:warm])
+			begin, warm = warm, min(warm+warmAtOnce, len(f.sightings))
+			places = d.tallies.warm(f.sightings[begin:warm])
 		}
-		s := &f.sightings[at.sighting]
+		s, place := &f.sightings[at.sighting], places[at.sighting-begin]
 		at.sighting++
 		if s.recall > 0 && d.watch.has(s.key) {
 			again := recall(int(s.recall) - 1)
 			inside := 0
 			for i := range again.sightings {
-				d.countSighting(again, &again.sightings[i], &inside, decided)
+				d.countSighting(again, &again.sightings[i], -1, &inside, decided)
 			}
 			continue
 		}
-		d.countSighting(f, s, &at.hit, decided)
+		d.countSighting(f, s, place, &at.hit, decided)
 	}
 	d.watch.turn(d.newest, d.longest)
 }
 
-func (d *Detector) countSighting(f *Findings, s *sighting, hit *int, decided func(Decision)) {
+func (d *Detector) countSighting(f *Findings, s *sighting, place int, hit *int, decided func(Decision)) {
 	d.newest = max(d.newest, s.time)
-	d.tallies.add(s)
+	d.tallies.add(s, place)
 	for range s.hits {
 		d.count(&f.hits[*hit], decided)
 		*hit++

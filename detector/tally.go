@@ -119,34 +119,37 @@ func (s *tallies) turn(gen uint32) {
 	}
 }
 
-// warm touches the records of sightings that are about to be added. Each is somewhere else in memory: asked for together, they are waited for once.
-func (s *tallies) warm(list []sighting) {
-	var places [warmAtOnce]int
+// places are where the records of sightings stand that are about to be added, -1 for none.
+type places [warmAtOnce]int
+
+// warmAtOnce is how many records are waited for together: about as many as a core can have on their way.
+const warmAtOnce = 16
+
+// warm looks for the records of at most warmAtOnce sightings. Each is somewhere else in memory: asked for together, they are waited for once.
+func (s *tallies) warm(list []sighting) (at places) {
 	var sum uint64
 	for i := range list {
 		a, b := s.table.homes(list[i].key)
 		sum += uint64(s.table.tags[a]) + uint64(s.table.tags[b])
 	}
 	for i := range list {
-		places[i] = s.table.find(list[i].key)
-	}
-	for _, at := range places[:len(list)] {
-		if at >= 0 {
-			sum += uint64(s.table.use(at).count)
+		if at[i] = s.table.find(list[i].key); at[i] >= 0 {
+			sum += uint64(s.table.use(at[i]).count)
 		}
 	}
 	s.touched = sum // or the compiler would see that nobody needs it
+	return at
 }
 
-// warmAtOnce is how many records are waited for together: about as many as a core can have on their way.
-const warmAtOnce = 16
-
-// add counts a sighting.
-func (s *tallies) add(g *sighting) {
+// add counts a sighting. at is where its record was found before others were added.
+func (s *tallies) add(g *sighting, at int) {
 	if gen := generationOf(g.time); gen != s.generation {
 		s.turn(gen)
 	}
-	i := s.table.find(g.key)
+	i := at
+	if i < 0 || !s.table.holds(i, g.key) {
+		i = s.table.find(g.key)
+	}
 	if i < 0 {
 		i = s.table.insert(g.key, s.generation)
 		s.table.record(i)[tallyGeneration] = s.generation

@@ -1,6 +1,7 @@
 package format
 
 import (
+	"net/netip"
 	"strings"
 
 	"regwarden/detector"
@@ -48,28 +49,37 @@ func (r *Reader) skimAccess(s string, g *detector.Glance) bool {
 		return false
 	}
 	end := skimClient(s, g)
-	if end == 0 || !strings.HasPrefix(s[end:], " - ") {
+	if end == 0 {
 		return false
 	}
-	user := end + len(" - ")
-	i := strings.IndexByte(s[user:], '[')
-	if i < 1 {
+	at := end + len(" - - [")
+	if g.Anonymous = strings.HasPrefix(s[end:], " - - ["); !g.Anonymous {
+		if at = skimUser(s, end); at == 0 {
+			return false
+		}
+	}
+	if len(s) < at+timeLocalLength+len(`] "GET `) || s[at+timeLocalLength:at+timeLocalLength+3] != `] "` || !r.skimTime(s[at:at+timeLocalLength], g) {
 		return false
 	}
-	at := user + i + 1
-	if len(s) < at+timeLocalLength+len(`] "GET `) || s[at+timeLocalLength:at+timeLocalLength+3] != `] "` || s[at-2] != ' ' {
-		return false
-	}
-	if !r.skimTime(s[at:at+timeLocalLength], g) {
-		return false
-	}
-	g.Anonymous = i == 2 && s[user] == '-'
 	request := s[at+timeLocalLength+3:]
 	end = closingQuote(request)
 	if end < 0 || !r.skimRequest(request[:end], g) {
 		return false
 	}
 	return r.skimAnswer(request[end+1:], g)
+}
+
+// skimUser returns where the time begins behind " - USER [", which stands at s[end:]; 0 where it is not so.
+func skimUser(s string, end int) (at int) {
+	if !strings.HasPrefix(s[end:], " - ") {
+		return 0
+	}
+	user := end + len(" - ")
+	i := strings.IndexByte(s[user:], '[')
+	if i < 2 || s[user+i-1] != ' ' {
+		return 0
+	}
+	return user + i + 1
 }
 
 // skimAnswer reads ` STATUS BYTES "REFERER" "AGENT" …`.
@@ -87,27 +97,36 @@ func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
 	if i == 5 || i > 5+18 {
 		return false
 	}
-	referer, rest, ok := quoted(s[i:])
-	if !ok {
-		return false
+	s = s[i:]
+	unreferred := strings.HasPrefix(s, ` "" "`)
+	if unreferred {
+		s = s[len(` ""`):]
+	} else if strings.HasPrefix(s, ` "-" "`) {
+		s = s[len(` "-"`):]
+	} else {
+		var ok bool
+		if _, s, ok = quoted(s); !ok {
+			return false
+		}
 	}
-	agent, tail, ok := quoted(rest)
-	if !ok || referer == "" && tail == "" { // it may be a registry's own line
+	agent, tail, ok := quoted(s)
+	if !ok || unreferred && tail == "" { // it may be a registry's own line
 		return false
 	}
 	if g.Agent = agent; agent == "-" {
 		g.Agent = ""
 	}
 	r.dialect, g.Kind = "nginx", detector.KindAccess
-	if tail == "" {
+	if r.fixed != nil {
+		r.dialect = r.fixed.name
+	}
+	if tail == "" || tail == " -" {
 		return true
 	}
 	if tail[0] != ' ' || strings.IndexByte(tail, '"') >= 0 && !isTail(tail) {
 		return false
 	}
-	if r.fixed != nil {
-		r.dialect = r.fixed.name
-	} else if len(tail) > len(" -") && isIngress(tail) {
+	if r.fixed == nil && isIngress(tail) {
 		r.dialect = "ingress-nginx"
 	}
 	return true
@@ -115,21 +134,48 @@ func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
 
 // skimClient reads the address at the start of s and returns where it ends; 0 when there is none.
 func skimClient(s string, g *detector.Glance) (end int) {
+	if v4, end := skimIPv4(s); end > 0 && v4 != [4]byte{} {
+		g.Client = netip.AddrFrom4(v4)
+		return end
+	}
 	end = strings.IndexByte(s[:min(len(s), maxAddress)], ' ')
-	if end <= 0 {
+	if end <= 0 || !numeric(s[:end]) {
 		return 0
 	}
-	if a, ok := plainIPv4(s[:end]); ok {
-		g.Client = known(a)
-	} else if numeric(s[:end]) {
-		g.Client = address(s[:end])
-	} else {
-		return 0
-	}
-	if !g.Client.IsValid() {
+	if g.Client = address(s[:end]); !g.Client.IsValid() {
 		return 0
 	}
 	return end
+}
+
+// skimIPv4 reads a dotted address before a blank, and returns where it ends; 0 when there is none. s is no shorter than minSkim.
+func skimIPv4(s string) (v4 [4]byte, end int) {
+	i := 0
+	for part := range v4 {
+		c := s[i] - '0'
+		if c > 9 {
+			return v4, 0
+		}
+		n := uint(c)
+		i++
+		if c := s[i] - '0'; c <= 9 && n > 0 {
+			n = n*10 + uint(c)
+			i++
+			if c := s[i] - '0'; c <= 9 {
+				n = n*10 + uint(c)
+				i++
+			}
+		}
+		if n > 255 || part < 3 && s[i] != '.' {
+			return v4, 0
+		}
+		v4[part] = byte(n)
+		i++
+	}
+	if i--; s[i] != ' ' {
+		return v4, 0
+	}
+	return v4, i
 }
 
 // maxAddress is longer than any address.
