@@ -55,6 +55,8 @@ type Stats struct {
 	Tracked int    `json:"tracked"`
 	// Memory is how many bytes the tables take when they are full.
 	Memory int `json:"memory_bytes"`
+	// BytesPerCount is what a count that is tracked takes, on average; 0 if there is none.
+	BytesPerCount float64 `json:"bytes_per_count"`
 }
 
 // New returns a detector that decides by these rules and enters nothing into the ledger itself: it only asks it who is blocked already.
@@ -96,6 +98,7 @@ func (d *Detector) Stats() Stats {
 	}
 	s.Evicted = d.counts.evicted()
 	s.Tracked = d.counts.live()
+	s.BytesPerCount = d.counts.bytesEach()
 	s.Memory = d.counts.bytes() + d.tallies.table.bytes()
 	return s
 }

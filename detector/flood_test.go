@@ -24,7 +24,7 @@ func TestAFloodOfAddressesNeitherFillsTheMemoryNorHidesTheOffenders(t *testing.T
 	const offenders, hits, memory = 200, 5, 64 << 20
 	b := newBench(t, detector.Options{Memory: memory}, rule(func(r *detector.Rule) { r.MaxRetry = hits; r.FindTime = 2 * time.Hour }))
 	rnd := rand.New(rand.NewPCG(1, 1))
-	const every = 600 // 120,000 other addresses between two hits of an offender; the smallest records have 518,000 places
+	const every = 600 // 120,000 other addresses between two hits of an offender; the smallest records have 379,000 places
 	blocked, sent := map[netip.Prefix]bool{}, 0
 	var peak uint64
 	e := event(begin, "203.0.113.7", 404)

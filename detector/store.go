@@ -147,3 +147,15 @@ func (c *counts) bytes() (n int) {
 	}
 	return n
 }
+
+// bytesEach is what a record takes on average.
+func (c *counts) bytesEach() float64 {
+	bytes, n := 0, 0
+	for _, t := range c.classes {
+		bytes, n = bytes+t.live*recordBytes(t.stride), n+t.live
+	}
+	if n == 0 {
+		return 0
+	}
+	return float64(bytes) / float64(n)
+}

@@ -127,11 +127,15 @@ func (t *table) holds(i int, key uint64) bool {
 func (t *table) insert(key uint64, now uint32) int {
 	a, b := t.homes(key)
 	place := t.place(a, b, now)
-	h := t.head(place)
-	if t.tags[place] != 0 && h.end > now && t.sets < t.most {
-		t.grow(now)
-		return t.insert(key, now)
+	if t.tags[place] != 0 && t.use(place).end > now {
+		if made := t.makeRoom(a, b); made >= 0 {
+			place = made
+		} else if t.sets < t.most {
+			t.grow(now)
+			return t.insert(key, now)
+		}
 	}
+	h := t.head(place)
 	switch {
 	case t.tags[place] == 0:
 		t.live++
@@ -163,6 +167,32 @@ func (t *table) place(a, b int, now uint32) int {
 		return empty
 	}
 	return t.victim(a, b, now)
+}
+
+// makeRoom moves one of the records of two full sets to its other set, if one has an empty place there, and returns the place that it left; or -1. So a table fills to
+// more than nine tenths before anything is evicted.
+func (t *table) makeRoom(a, b int) int {
+	for _, home := range [...]int{a, b} {
+		for i := home; i < home+ways; i++ {
+			key := t.key(i)
+			other, second := t.homes(key)
+			if other == home {
+				other = second
+			}
+			for to, tag := range t.tags[other : other+ways] {
+				if tag == 0 {
+					to += other
+					t.tags[to] = t.tags[i]
+					*t.head(to) = *t.head(i)
+					copy(t.record(to), t.record(i))
+					t.remove(i)
+					t.live++ // it is still there
+					return i
+				}
+			}
+		}
+	}
+	return -1
 }
 
 // victim chooses among places that are all taken.

@@ -52,14 +52,16 @@ type Summary struct {
 	// Hits are events that counted for some rule.
 	Hits int `json:"hits"`
 	// Blocks and Spared are decisions; a block that the storm guard took back is none.
-	Blocks     int           `json:"blocks"`
-	WouldBlock int           `json:"would_block"`
-	Spared     int           `json:"spared"`
-	Evicted    uint64        `json:"evicted"`
-	First      time.Time     `json:"first,omitzero"`
-	Last       time.Time     `json:"last,omitzero"`
-	Seconds    float64       `json:"seconds"`
-	Elapsed    time.Duration `json:"-"`
+	Blocks     int    `json:"blocks"`
+	WouldBlock int    `json:"would_block"`
+	Spared     int    `json:"spared"`
+	Evicted    uint64 `json:"evicted"`
+	// BytesPerTarget is what a count takes in memory, on average of those that are tracked at the end.
+	BytesPerTarget float64       `json:"bytes_per_target"`
+	First          time.Time     `json:"first,omitzero"`
+	Last           time.Time     `json:"last,omitzero"`
+	Seconds        float64       `json:"seconds"`
+	Elapsed        time.Duration `json:"-"`
 }
 
 // replay is one run.
@@ -101,7 +103,8 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 	if err := r.merge(ctx, p); err != nil {
 		return r.summary, err
 	}
-	r.summary.Evicted = r.detector.Stats().Evicted
+	stats := r.detector.Stats()
+	r.summary.Evicted, r.summary.BytesPerTarget = stats.Evicted, stats.BytesPerCount
 	r.summary.Elapsed = time.Since(begun)
 	r.summary.Seconds = r.summary.Elapsed.Seconds()
 	return r.summary, nil
