@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -206,6 +207,33 @@ func TestAWideUnblockByNameLeavesWhatLiesInIt(t *testing.T) {
 		if got := h.blocked(); len(got) != left {
 			t.Errorf("want %d left, got %v", left, got)
 		}
+	}
+}
+
+// TestUnblockingOneLeavesItsNeighboursBlocked: a wider block is lifted only by its own name, and an IPv6 client is its /64.
+func TestUnblockingOneLeavesItsNeighboursBlocked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	for _, target := range []string{"203.0.113.10", "203.0.113.0/24", "2001:db8::/64"} {
+		if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.10"})
+	if err != nil || len(done.Changes) != 1 || len(done.StillBlocked) != 1 || done.StillBlocked[0].Target.String() != "203.0.113.0/24" {
+		t.Errorf("want one lifted and the wider block told, got %+v, %v", done, err)
+	}
+	var p *control.Problem
+	if _, err = h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.10"}); !errors.As(err, &p) || p.Status != 404 || len(p.StillBlocked) != 1 ||
+		!strings.Contains(p.Hint, "regwarden unblock 203.0.113.0/24") {
+		t.Errorf("want it refused with the wider block, got %+v", err)
+	}
+	if done, err = h.client.Unblock(t.Context(), control.UnblockRequest{Target: "2001:db8::5"}); err != nil || len(done.Changes) != 1 {
+		t.Errorf("want the client's /64 lifted, got %+v, %v", done, err)
+	}
+	if got := h.blocked(); len(got) != 1 || got["203.0.113.0"] == "" {
+		t.Errorf("want the /24 blocked, got %v", got)
 	}
 }
 

@@ -169,7 +169,7 @@ func (r *reader) readPlain(text string) {
 		}
 	}
 	if len(words) == 0 {
-		r.refuse(r.line, text, notTarget)
+		r.refuse(r.line, text, "%s", notTarget)
 	}
 	for _, w := range words {
 		r.take(w, 0, "")

@@ -131,13 +131,20 @@ func (b *Backend) Unblock(_ context.Context, r control.UnblockRequest, by contro
 		}
 	}
 	var done control.Changed
-	for _, block := range b.ledger.Blocks() {
-		if target.IsValid() && !target.Overlaps(block.Target) {
-			continue
-		}
+	blocks := b.ledger.Blocks()
+	if target.IsValid() {
+		blocks = control.Meant(blocks, target, detector.DefaultMask)
+	}
+	for _, block := range blocks {
 		done.Changes = append(done.Changes, b.ledger.Lift(block.Target, func(c detector.Cause) bool {
 			return (id == "" || c.ID == id) && (r.Rule == "" || c.Rule == r.Rule)
 		}, by.String(), r.Reason, b.Now())...)
+	}
+	if p := control.OnlyWider(b.ledger.Blocks(), target, r.Rule); p != nil && len(done.Changes) == 0 && target.IsValid() {
+		return done, p
+	}
+	if !r.All {
+		done.Lifted(target, b.ledger.Blocks())
 	}
 	return done, b.Errors["Unblock"]
 }
