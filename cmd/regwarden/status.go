@@ -64,7 +64,7 @@ func printSources(w io.Writer, sources []control.SourceStatus, now time.Time) {
 	fmt.Fprintln(w)
 	t := newTable(w, "SOURCE", "LINES", "UNPARSED", "LAST LINE", "FORMAT", "PATH")
 	for _, s := range sources {
-		t.row(name(s.Source), fmt.Sprint(s.Lines), share(s.Unparsed, s.Lines), ago(s.LastLine, now), escape(s.Dialect), escape(s.Path))
+		t.row(name(s.Source), fmt.Sprint(s.Lines), share(s.Unparsed, s.Lines), lastLine(s, now), escape(s.Dialect), escape(s.Path))
 	}
 	t.flush()
 	for _, s := range sources {
@@ -75,6 +75,17 @@ func printSources(w io.Writer, sources []control.SourceStatus, now time.Time) {
 			fmt.Fprintf(w, "  %s: %s too long and cut\n", name(s.Source), count(s.Cut, "line"))
 		}
 	}
+}
+
+// lastLine is how long ago a source's last line came.
+func lastLine(s control.SourceStatus, now time.Time) string {
+	switch {
+	case !s.LastLine.IsZero():
+		return ago(s.LastLine, now)
+	case s.Lines > 0:
+		return "before the start"
+	}
+	return "none yet"
 }
 
 // share is a number, and how much of the whole it is where it is some of it.

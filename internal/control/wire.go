@@ -49,7 +49,7 @@ type SourceStatus struct {
 	Unparsed uint64 `json:"unparsed"`
 	Cut      uint64 `json:"cut"` // lines that were too long
 	Bytes    uint64 `json:"bytes"`
-	// LastLine is the wall-clock time of the last line read.
+	// LastLine is the wall-clock time of the last line read; absent where none came since the daemon's start.
 	LastLine time.Time `json:"last_line,omitzero"`
 	Error    string    `json:"error,omitempty"`
 }

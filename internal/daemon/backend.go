@@ -31,11 +31,12 @@ func wrong(detail, hint string) *control.Problem {
 // Blocks tells who is blocked.
 func (d *Daemon) Blocks(_ context.Context, f control.BlockFilter) ([]detector.Block, error) {
 	var blocks []detector.Block
-	if !d.core.do(func(c *core) { blocks = c.ledger.Blocks() }) {
+	if !d.core.do(func(c *core) { c.expire(); blocks = c.ledger.Blocks() }) {
 		return nil, stopped
 	}
+	now := time.Now()
 	return slices.DeleteFunc(blocks, func(b detector.Block) bool {
-		return f.Client.IsValid() && !b.Target.Overlaps(f.Client) ||
+		return !now.Before(b.Until) || f.Client.IsValid() && !b.Target.Overlaps(f.Client) ||
 			!slices.ContainsFunc(b.Causes, func(c detector.Cause) bool { return wanted(c, f) })
 	}), nil
 }
@@ -79,7 +80,7 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 func (d *Daemon) change(f func(*core) ([]detector.Change, error)) (control.Changed, error) {
 	var changes []detector.Change
 	var err error
-	if !d.core.do(func(c *core) { changes, err = f(c) }) {
+	if !d.core.do(func(c *core) { c.expire(); changes, err = f(c) }) {
 		return control.Changed{}, stopped
 	}
 	var warnings []string

@@ -108,6 +108,87 @@ func TestBlocksEndByThemselves(t *testing.T) {
 	}
 }
 
+// TestABlockThatEndedWhileTheDaemonWasDownIsNeverListed, and a command is told of its end all the same.
+func TestABlockThatEndedWhileTheDaemonWasDownIsNeverListed(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple+"[[actions.exec]]\ncommand = [\"/bin/sh\", \"-c\", \"echo $0 $1 >> \\\"$2\\\"\", \"{verb}\", \"{address}\", \"TOLD\"]\n", nil)
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	h.write("regwarden.toml", strings.ReplaceAll(string(text), "TOLD", h.path("told")))
+	told := func() string {
+		b, _ := os.ReadFile(h.path("told"))
+		return string(b)
+	}
+	h.run()
+	for _, r := range []control.BlockRequest{{Target: "203.0.113.9", For: "2s", Reason: "test"}, {Target: "203.0.113.10", For: "1h", Reason: "test"}} {
+		if _, err := h.client.Block(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.until("the command is told", func() bool { return strings.Contains(told(), "block 203.0.113.10\n") })
+	h.kill(syscall.SIGTERM)
+	ended := time.Now().Add(2 * time.Second)
+	h.until("the block is over", func() bool { return time.Now().After(ended) })
+	h.run()
+	if got := h.blocked(); len(got) != 1 || got["203.0.113.10"] == "" {
+		t.Errorf("want only the one that lasts, got %v", got)
+	}
+	if s, err := h.client.Status(t.Context()); err != nil || s.Blocks != 1 {
+		t.Errorf("want one block in the status, got %d, %v", s.Blocks, err)
+	}
+	h.until("the command is told of the end", func() bool { return strings.Contains(told(), "expire 203.0.113.9\n") })
+}
+
+// TestTheLastLineIsTheLastThatCame since the start: neither a file that is only found nor one that was read before has one.
+func TestTheLastLineIsTheLastThatCame(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.write("access.log", "")
+	source := func() control.SourceStatus {
+		s, err := h.client.Status(t.Context())
+		if err != nil || len(s.Sources) != 1 {
+			t.Fatalf("status: %+v, %v", s, err)
+		}
+		return s.Sources[0]
+	}
+	h.run()
+	h.until("the file is found", func() bool { return source().Path == h.path("access.log") })
+	if s := source(); !s.LastLine.IsZero() {
+		t.Errorf("no line was read, and the last came at %v", s.LastLine)
+	}
+	h.append("access.log", line("203.0.113.7"))
+	h.until("the line is counted", func() bool { return source().Lines == 1 })
+	if source().LastLine.IsZero() {
+		t.Error("a line was read, and the status knows of none")
+	}
+	h.kill(syscall.SIGTERM)
+	h.run()
+	if s := source(); s.Lines != 1 || !s.LastLine.IsZero() {
+		t.Errorf("want one line from before the start, got %+v", s)
+	}
+}
+
+// TestAReloadTellsOnlyWhatIsDifferent: switching the dry run on makes every rule a dry one, which is one change and not as many as there are rules.
+func TestAReloadTellsOnlyWhatIsDifferent(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, map[string]string{"count": countRule(5)})
+	h.run()
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	for _, c := range []struct{ top, rule, want string }{
+		{"dry_run = true\n", countRule(5), "dry_run is on: nobody is blocked"},
+		{"dry_run = true\n", countRule(6), "rule count is different"},
+		{"", countRule(6), "dry_run is off: blocks take effect"},
+		{"dry_run = true\nignoreip = [\"192.0.2.1\"]\n", "dry_run = true\n" + countRule(6), "dry_run is on: nobody is blocked; rule count is different; protected addresses or guards"},
+		{"", countRule(6), "dry_run is off: blocks take effect; rule count is different; protected addresses or guards"},
+	} {
+		h.write("regwarden.toml", c.top+string(text))
+		h.write("rules.d/count.toml", c.rule)
+		r, err := h.client.Reload(t.Context())
+		if got := strings.Join(r.Changed, "; "); err != nil || got != c.want {
+			t.Errorf("%q: want %q, got %q, %v", c.top, c.want, got, err)
+		}
+	}
+}
+
 // TestProtectedTargetsAreRefusedByAnyWay and lifted when they become protected.
 func TestProtectedTargetsAreRefusedByAnyWay(t *testing.T) {
 	t.Parallel()

@@ -135,9 +135,17 @@ func (c *core) restore(point store.Checkpoint) {
 	}
 }
 
+// expire takes off what has ended. Whoever asks for blocks has it done first: a tick may be late, as at the start. Before the actions run nothing
+// ends, since they would not hear of it.
+func (c *core) expire() {
+	if c.stopRun != nil {
+		c.settle(c.ledger.Expire(time.Now()))
+	}
+}
+
 // tick does what time asks for.
 func (c *core) tick(now time.Time) {
-	c.settle(c.ledger.Expire(now))
+	c.expire()
 	if c.dirty && now.Sub(c.lastSaved) >= c.saveEvery {
 		c.saveNow()
 	}
