@@ -49,6 +49,9 @@ func printStatus(w io.Writer, s control.Status, now time.Time) {
 	if s.Blocks > 0 {
 		blocked = count(s.Blocks, "target") + " blocked"
 	}
+	if s.DryRun && s.Blocks > 0 {
+		blocked = count(s.Blocks, "block") + " from before, not enforced now"
+	}
 	fmt.Fprintf(w, "%s; %s, %s, %s in %s\n", blocked, count(s.Counts.Events, "event"), count(s.Counts.Hits, "hit"),
 		count(s.Counts.Tracked, "count"), size(s.Counts.Memory))
 	printSources(w, s.Sources, now)

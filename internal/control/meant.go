@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"time"
 
 	"regwarden/detector"
 )
@@ -97,4 +98,21 @@ func causeIDs(b detector.Block) string {
 		out += cut(c.ID)
 	}
 	return out
+}
+
+// ByHand is the cause of a block by hand that begins now under this ID. If the same person has blocked the target for the same reason already, that cause is
+// extended instead: a list that is imported twice blocks nobody twice.
+func ByHand(there []detector.Block, target netip.Prefix, id, by, reason string, now, until time.Time) detector.Cause {
+	c := detector.Cause{ID: id, Rule: "manual", By: by, Reason: reason, Since: now, Until: until}
+	for _, b := range there {
+		for _, old := range b.Causes {
+			if b.Target == target && old.Rule == c.Rule && old.By == by && old.Reason == reason && now.Before(old.Until) {
+				c.ID, c.Since = old.ID, old.Since
+				if old.Until.After(until) {
+					c.Until = old.Until
+				}
+			}
+		}
+	}
+	return c
 }

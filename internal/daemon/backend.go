@@ -73,7 +73,12 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 	if len(r.Reason) > 500 {
 		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
 	}
-	return d.change(func(c *core) ([]detector.Change, error) { return c.block(target, length, r.Reason, p.String()) })
+	return d.change(func(c *core) ([]detector.Change, error) {
+		if r.Check {
+			return nil, c.mayBlock(target)
+		}
+		return c.block(target, length, r.Reason, p.String())
+	})
 }
 
 // change runs f in the core and answers with what it changed.
@@ -94,17 +99,28 @@ func (c *core) block(target netip.Prefix, length time.Duration, reason, by strin
 	if c.plan.config.DryRun {
 		return nil, &control.Problem{Title: "dry run", Status: http.StatusConflict, Detail: "dry_run is on: nobody is blocked, by hand neither", Hint: "remove dry_run from " + c.plan.config.Path + " and reload"}
 	}
-	if why := c.detector.NeverBlock(target); why != "" {
-		return nil, &control.Problem{Title: "never blocked", Status: http.StatusConflict, Detail: fmt.Sprintf("%v is never blocked: %s", target, why),
-			Hint: "regwarden allow list, ignoreip and trusted_proxies say who is protected"}
+	if err := c.mayBlock(target); err != nil {
+		return nil, err
 	}
 	now := time.Now().UTC()
 	var id [6]byte
 	rand.Read(id[:])
-	change := c.ledger.Add(target, detector.Cause{ID: "m" + hex.EncodeToString(id[:]), Rule: "manual", By: by, Reason: reason,
-		Since: now, Until: now.Add(length)}, now)
+	var there []detector.Block
+	if c.ledger.Has(target) {
+		there = c.ledger.Find(target)
+	}
+	change := c.ledger.Add(target, control.ByHand(there, target, "m"+hex.EncodeToString(id[:]), by, reason, now, now.Add(length)), now)
 	c.settle([]detector.Change{change})
 	return []detector.Change{change}, nil
+}
+
+// mayBlock refuses who is never blocked.
+func (c *core) mayBlock(target netip.Prefix) error {
+	if why := c.detector.NeverBlock(target); why != "" {
+		return &control.Problem{Title: "never blocked", Status: http.StatusConflict, Detail: fmt.Sprintf("%s is never blocked: %s", control.TargetText(target), why),
+			Hint: "regwarden allow list, ignoreip and trusted_proxies say who is protected"}
+	}
+	return nil
 }
 
 // Unblock lifts causes.

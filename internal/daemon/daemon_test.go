@@ -141,8 +141,8 @@ func TestABlockThatEndedWhileTheDaemonWasDownIsNeverListed(t *testing.T) {
 // TestTheLastLineIsTheLastThatCame since the start: neither a file that is only found nor one that was read before has one.
 func TestTheLastLineIsTheLastThatCame(t *testing.T) {
 	t.Parallel()
-	h := newHost(t, simple, nil)
-	h.write("access.log", "")
+	h := newHost(t, strings.Replace(simple, `from = "start"`, `from = "end"`, 1), nil)
+	h.write("access.log", line("203.0.113.7"))
 	source := func() control.SourceStatus {
 		s, err := h.client.Status(t.Context())
 		if err != nil || len(s.Sources) != 1 {
@@ -151,7 +151,10 @@ func TestTheLastLineIsTheLastThatCame(t *testing.T) {
 		return s.Sources[0]
 	}
 	h.run()
-	h.until("the file is found", func() bool { return source().Path == h.path("access.log") })
+	h.until("the file is found, and its end", func() bool {
+		s, _ := h.client.Status(t.Context())
+		return len(s.Sources) == 1 && s.Sources[0].Path == h.path("access.log")
+	})
 	if s := source(); !s.LastLine.IsZero() {
 		t.Errorf("no line was read, and the last came at %v", s.LastLine)
 	}
@@ -288,6 +291,47 @@ func TestAWideUnblockByNameLeavesWhatLiesInIt(t *testing.T) {
 		if got := h.blocked(); len(got) != left {
 			t.Errorf("want %d left, got %v", left, got)
 		}
+	}
+}
+
+// TestTheSameBlockByHandTwiceHasOneCause, which lasts as long as the longer of the two.
+func TestTheSameBlockByHandTwiceHasOneCause(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	for i, r := range []control.BlockRequest{{For: "2h", Reason: "imported"}, {For: "1h", Reason: "imported"}, {For: "3h", Reason: "imported"}, {For: "1h", Reason: "other"}} {
+		for _, r.Target = range []string{"203.0.113.9", "203.0.113.64/26"} {
+			done, err := h.client.Block(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := done.Changes[0].Block
+			want := []time.Duration{2 * time.Hour, 2 * time.Hour, 3 * time.Hour, 3 * time.Hour}[i]
+			if got := b.Until.Sub(b.Causes[0].Since).Round(time.Minute); len(b.Causes) != []int{1, 1, 1, 2}[i] || got != want {
+				t.Errorf("%+v: want %v, got %v and %d causes", r, want, got, len(b.Causes))
+			}
+		}
+	}
+	h.kill(syscall.SIGKILL)
+	h.run()
+	if got := h.blocked(); got["203.0.113.9"] != "manual manual " {
+		t.Errorf("after a restart: %v", got)
+	}
+}
+
+// TestAskingWhetherATargetCanBeBlocked blocks nobody, and tells in a dry run too.
+func TestAskingWhetherATargetCanBeBlocked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "dry_run = true\nignoreip = [\"198.51.100.0/24\"]\n"+simple, nil)
+	h.run()
+	for target, want := range map[string]string{"203.0.113.9": "", "198.51.100.9": "never blocked", "127.0.0.1": "127.0.0.1 is never blocked", "0.0.0.0/0": "wider than", "x": "neither"} {
+		done, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test", Check: true})
+		if want == "" && (err != nil || len(done.Changes) > 0) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: want %q, got %+v, %v", target, want, done, err)
+		}
+	}
+	if got := h.blocked(); len(got) > 0 {
+		t.Errorf("asking has blocked %v", got)
 	}
 }
 

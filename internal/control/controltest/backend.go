@@ -111,9 +111,12 @@ func (b *Backend) Block(_ context.Context, r control.BlockRequest, by control.Pe
 		return control.Changed{}, &control.Problem{Title: "Bad Request", Status: http.StatusBadRequest,
 			Detail: fmt.Sprintf("for: invalid duration %q", r.For)}
 	}
+	if r.Check {
+		return control.Changed{}, b.Errors["Block"]
+	}
 	b.next++
 	now := b.Now()
-	c := detector.Cause{ID: fmt.Sprintf("manual-%d", b.next), Rule: "manual", By: by.String(), Reason: r.Reason, Since: now, Until: now.Add(d)}
+	c := control.ByHand(b.ledger.Find(target), target, fmt.Sprintf("manual-%d", b.next), by.String(), r.Reason, now, now.Add(d))
 	return control.Changed{Changes: []detector.Change{b.ledger.Add(target, c, now)}}, b.Errors["Block"]
 }
 
