@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"regwarden/detector"
 	"regwarden/internal/control"
+	"regwarden/internal/daemon"
 	"regwarden/internal/strict"
 	"regwarden/internal/takeover"
 	"regwarden/sources"
@@ -36,6 +39,8 @@ type imported struct {
 	Refusals []refusal `json:"refusals"`
 	// Targets is what would be blocked, with --dry-run.
 	Targets []listedBlock `json:"targets,omitempty"`
+	// Notes are what the lists or the check of a dry run could not tell.
+	Notes []string `json:"notes,omitempty"`
 }
 
 type refusal struct {
@@ -100,7 +105,7 @@ old blocks too early; blocks that have expired are counted, but are no fault.`,
 	asJSON := jsonFlag(cmd)
 	cmd.Flags().StringVar(&length, "for", "1h", "how long blocks last that have no time of their own: `TIME` such as 90s, 1h or 7d")
 	cmd.Flags().StringVar(&reason, "reason", "imported", "why, where the list does not say: `TEXT`")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "only read the lists, and print what would be blocked; the daemon is not asked")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only read the lists and print what would be blocked, and what the daemon would refuse")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		left, err := importFlags(length, reason)
 		if err != nil {
@@ -112,9 +117,15 @@ old blocks too early; blocks that have expired are counted, but are no fault.`,
 			return err
 		}
 		if dry {
-			done.Targets, done.Blocked = blocks, len(blocks)
+			if done.Targets, err = done.check(cmd, blocks); err != nil {
+				return err
+			}
+			done.Blocked = len(done.Targets)
 		} else if err = done.block(cmd, client(cmd), blocks); err != nil && done.Blocked == 0 {
 			return err
+		}
+		for _, n := range done.Notes {
+			fmt.Fprintf(cmd.ErrOrStderr(), "regwarden: note: %s\n", escape(n))
 		}
 		if *asJSON {
 			err = errors.Join(err, control.WriteJSON(cmd.OutOrStdout(), done))
@@ -203,6 +214,44 @@ func (done *imported) refuse(file string, line int, why string) {
 	done.Refused++
 	if len(done.Refusals) < mostListed {
 		done.Refusals = append(done.Refusals, refusal{file, line, why})
+	}
+}
+
+// check returns the blocks that would be made, and refuses those whom the daemon never blocks. Where none answers, what is known without it must do.
+func (done *imported) check(cmd *cobra.Command, blocks []listedBlock) ([]listedBlock, error) {
+	c := client(cmd)
+	never := func(b listedBlock) error {
+		_, err := c.Block(cmd.Context(), control.BlockRequest{Target: target(b.Target), For: b.left.String(), Reason: b.Reason, Check: true})
+		return err
+	}
+	would := []listedBlock{}
+	for i := 0; i < len(blocks); i++ {
+		err := never(blocks[i])
+		var p *control.Problem
+		switch {
+		case err == nil:
+			would = append(would, blocks[i])
+		case errors.Is(err, control.ErrNoDaemon), errors.Is(err, control.ErrNotAllowed):
+			done.Notes = append(done.Notes, err.Error()+"; so ignoreip, trusted_proxies, block_private and the allow list were not asked, only what nobody may block and this host's own addresses")
+			never = neverHere()
+			i-- // once more, with that
+		case !errors.As(err, &p), p.Status >= http.StatusInternalServerError:
+			return nil, err
+		default:
+			done.refuse(blocks[i].File, blocks[i].Line, p.Error())
+		}
+	}
+	return would, nil
+}
+
+// neverHere refuses what every daemon on this host refuses.
+func neverHere() func(listedBlock) error {
+	guards := detector.Guards{Never: daemon.HostAddresses(slog.New(slog.DiscardHandler))}
+	return func(b listedBlock) error {
+		if why := guards.NeverBlock(b.Target); why != "" {
+			return &control.Problem{Detail: fmt.Sprintf("%s is never blocked: %s", target(b.Target), why)}
+		}
+		return nil
 	}
 }
 

@@ -41,7 +41,7 @@ func (c *core) recall(ctx context.Context) error {
 	if err := c.recallKnown(ctx, point.Time); err != nil {
 		return err
 	}
-	c.hosts = hostAddresses(c.logger)
+	c.hosts = HostAddresses(c.logger)
 	c.ledger = detector.NewLedger(blocks, strikes)
 	c.restore(point)
 	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed, c.detector.Watch()))
@@ -150,7 +150,7 @@ func (c *core) tick(now time.Time) {
 		c.saveNow()
 	}
 	if c.due("hosts", hostsEvery, now) {
-		c.hosts = hostAddresses(c.logger)
+		c.hosts = HostAddresses(c.logger)
 		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
 		c.protect()
 		c.spareAllowed()
