@@ -1,8 +1,8 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -191,9 +191,13 @@ func (p *parser) text(c *detector.Condition, v string, key ...string) {
 		}
 		c.Ranges = append(c.Ranges, detector.Range{From: from, To: to})
 	case c.Field == detector.FieldClient:
-		prefix, err := parsePrefix(v)
+		prefix, err := strict.Target(v)
 		if err != nil {
-			p.fail(fmt.Sprintf("%q is no address and no network", v), `write "203.0.113.7" or "203.0.113.0/24"`, key...)
+			hint := ""
+			if errors.Is(err, strict.ErrNoTarget) {
+				hint = `write "203.0.113.7" or "203.0.113.0/24"`
+			}
+			p.fail(fmt.Sprintf("%q is %v", v, err), hint, key...)
 			return
 		}
 		c.Networks = append(c.Networks, prefix)
@@ -254,14 +258,6 @@ func (p *parser) pattern(c *detector.Condition, name string, v any, key ...strin
 			c.Regexps = append(c.Regexps, rx)
 		}
 	}
-}
-
-func parsePrefix(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		return netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	return prefix.Masked(), err
 }
 
 // oneOf is the hint that names the nearest of the known words, or all.

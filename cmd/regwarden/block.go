@@ -67,6 +67,9 @@ func sentence(c detector.Change, now time.Time) string {
 	case detector.ChangeBlock:
 		return fmt.Sprintf("%s is blocked until %s; to lift it: regwarden unblock %s", who, until(c.Block.Until, now), who)
 	case detector.ChangeExtend:
+		if c.Cause.Since.Before(c.Time) { // no other cause, the same one again
+			return fmt.Sprintf("%s was blocked already for this reason; it is blocked until %s", who, until(c.Block.Until, now))
+		}
 		return fmt.Sprintf("%s was blocked already and has one more cause; it is blocked until %s", who, until(c.Block.Until, now))
 	case detector.ChangeShorten:
 		return fmt.Sprintf("%s has lost the cause %s (%s) and stays blocked until %s by %s", who, name(c.Cause.ID), name(c.Cause.Rule),

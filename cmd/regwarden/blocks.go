@@ -21,7 +21,9 @@ func blocksCommand() *cobra.Command {
 		GroupID: groupBlocks,
 		Short:   "tell who is blocked, until when and by which rule",
 		Long: "Tell who is blocked. With --client it tells whether that address or prefix is,\n" +
-			"and the exit code is 2 when it is not; blocks show tells all about one block.",
+			"and the exit code is 2 when it is not; blocks show tells all about one block.\n" +
+			"Blocks that were made before dry_run was switched on are kept and listed, but\n" +
+			"not enforced: a warning says so, and status --json has it as dry_run.",
 		Example: "  regwarden blocks\n  regwarden blocks --repository acme/web\n  regwarden blocks --client 203.0.113.7",
 		Args:    cobra.ArbitraryArgs,
 	}
@@ -45,12 +47,20 @@ func blocksCommand() *cobra.Command {
 			printBlocks(c.OutOrStdout(), blocks, time.Now())
 		}
 		if err != nil || len(blocks) > 0 {
+			notEnforced(c, blocks)
 			return err
 		}
 		return nobody(c, filter, f, *asJSON)
 	}
 	c.AddCommand(showCommand())
 	return c
+}
+
+// notEnforced warns that a dry run lets everybody through, those included who are listed.
+func notEnforced(c *cobra.Command, blocks []detector.Block) {
+	if s, err := client(c).Status(c.Context()); err == nil && s.DryRun && len(blocks) > 0 {
+		fmt.Fprintln(c.ErrOrStderr(), "regwarden: warning: not enforced now: dry_run is on, and everybody gets through until it is off")
+	}
 }
 
 // nobody says that no block was found. For a client that was asked for this is a finding of its own.
@@ -160,6 +170,7 @@ func showCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		notEnforced(c, blocks)
 		if *asJSON {
 			return control.WriteJSONList(c.OutOrStdout(), blocks)
 		}

@@ -49,7 +49,14 @@ func runExplain(cmd *cobra.Command, f replayFlags, args []string) error {
 		return &exitError{code: 1, err: err}
 	}
 	defer in.Close()
-	return explainLines(cmd.OutOrStdout(), sources.NewLineReader(in), x, f.json)
+	if err := explainLines(cmd.OutOrStdout(), sources.NewLineReader(in), x, f.json); err != nil {
+		from := "standard input"
+		if len(args) > 0 && args[0] != "-" {
+			from = args[0]
+		}
+		return &exitError{code: 1, err: fmt.Errorf("read %s: %w", from, err)}
+	}
+	return nil
 }
 
 // explained opens what is to be explained: the argument itself, unless it names a file or standard input.
@@ -72,7 +79,7 @@ func explainLines(out io.Writer, lines *sources.LineReader, x *explain.Explainer
 			break
 		}
 		if err != nil {
-			return &exitError{code: 1, err: err}
+			return err
 		}
 		l := x.Explain(line)
 		counts[l.Verdict]++

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"os"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"regwarden/detector"
 	"regwarden/internal/control"
+	"regwarden/internal/daemon"
 	"regwarden/internal/strict"
 	"regwarden/internal/takeover"
 	"regwarden/sources"
@@ -36,6 +39,8 @@ type imported struct {
 	Refusals []refusal `json:"refusals"`
 	// Targets is what would be blocked, with --dry-run.
 	Targets []listedBlock `json:"targets,omitempty"`
+	// Notes are what the lists or the check of a dry run could not tell.
+	Notes []string `json:"notes,omitempty"`
 }
 
 type refusal struct {
@@ -57,7 +62,7 @@ type listedBlock struct {
 
 func importCommand() *cobra.Command {
 	var reason, length string
-	var dry bool
+	var dry, anyPort bool
 	cmd := &cobra.Command{
 		Use:   "import FILE...",
 		Short: "take over blocks that something else has made",
@@ -86,9 +91,19 @@ length such as 192.0.2.7/24. So is what is never blocked, and every line that is
 nothing of the above. The others are taken nevertheless. All refusals are
 counted, the first 20 printed, the first 1000 with --json.
 
+Nearly all bans of fail2ban are for the ports of one service. Where the rules
+show that, also those that lead to a ban's chain, the bans are refused unless
+--any-port says that they shall hold for everything that regwarden blocks. An
+ipset, a chain listed alone and what fail2ban-client prints do not show ports;
+they are taken as they stand, with a note where a rule's chain or set is alone.
+
+With --dry-run nobody is blocked, but the daemon says whom it would refuse. If
+none answers, what nobody may block and this host's own addresses are refused,
+and a note says that ignoreip and the allow list were not asked.
+
 The exit code is 1 if anything was refused, so that a script does not remove the
 old blocks too early; blocks that have expired are counted, but are no fault.`,
-		Example: "  ipset save f2b-registry | regwarden import --reason \"from fail2ban\" -\n  regwarden import --dry-run --for 12h old-blocklist.txt",
+		Example: "  ipset save f2b-registry | regwarden import --reason \"from fail2ban\" -\n  iptables-save | regwarden import --any-port --reason \"from fail2ban\" -\n  regwarden import --dry-run --for 12h old-blocklist.txt",
 		GroupID: groupBlocks,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -100,21 +115,28 @@ old blocks too early; blocks that have expired are counted, but are no fault.`,
 	asJSON := jsonFlag(cmd)
 	cmd.Flags().StringVar(&length, "for", "1h", "how long blocks last that have no time of their own: `TIME` such as 90s, 1h or 7d")
 	cmd.Flags().StringVar(&reason, "reason", "imported", "why, where the list does not say: `TEXT`")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "only read the lists, and print what would be blocked; the daemon is not asked")
+	cmd.Flags().BoolVar(&anyPort, "any-port", false, "take what is blocked on some ports only, such as fail2ban's bans, as blocked altogether")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "only read the lists and print what would be blocked, and what the daemon would refuse")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		left, err := importFlags(length, reason)
 		if err != nil {
 			return err
 		}
 		done := imported{Refusals: []refusal{}}
-		blocks, err := done.readLists(args, listedBlock{Reason: reason, left: left})
+		blocks, err := done.readLists(args, anyPort, listedBlock{Reason: reason, left: left})
 		if err != nil {
 			return err
 		}
 		if dry {
-			done.Targets, done.Blocked = blocks, len(blocks)
+			if done.Targets, err = done.check(cmd, blocks); err != nil {
+				return err
+			}
+			done.Blocked = len(done.Targets)
 		} else if err = done.block(cmd, client(cmd), blocks); err != nil && done.Blocked == 0 {
 			return err
+		}
+		for _, n := range done.Notes {
+			fmt.Fprintf(cmd.ErrOrStderr(), "regwarden: note: %s\n", escape(n))
 		}
 		if *asJSON {
 			err = errors.Join(err, control.WriteJSON(cmd.OutOrStdout(), done))
@@ -149,14 +171,17 @@ func importFlags(length, reason string) (time.Duration, error) {
 }
 
 // readLists reads all lists before anybody is blocked. A target that several lines name is blocked once, for the longest of their times.
-func (done *imported) readLists(files []string, otherwise listedBlock) ([]listedBlock, error) {
+func (done *imported) readLists(files []string, anyPort bool, otherwise listedBlock) ([]listedBlock, error) {
 	blocks, known := []listedBlock{}, map[netip.Prefix]int{}
 	for _, file := range files {
-		list, err := readList(file)
+		list, err := readList(file, anyPort)
 		if err != nil {
 			return nil, &exitError{code: exitWrong, err: err}
 		}
 		done.Expired += list.Expired
+		for _, n := range list.Notes {
+			done.Notes = append(done.Notes, file+": "+n)
+		}
 		done.Refused += list.Refused - len(list.Refusals)
 		for _, r := range list.Refusals {
 			done.refuse(file, r.Line, r.String())
@@ -182,7 +207,7 @@ func (done *imported) readLists(files []string, otherwise listedBlock) ([]listed
 	return blocks, nil
 }
 
-func readList(file string) (takeover.List, error) {
+func readList(file string, anyPort bool) (takeover.List, error) {
 	in, err := sources.OpenFile(file)
 	if err != nil {
 		var pe *os.PathError
@@ -192,7 +217,7 @@ func readList(file string) (takeover.List, error) {
 		return takeover.List{}, err
 	}
 	defer in.Close()
-	list, err := takeover.Read(in, time.Now())
+	list, err := takeover.Read(in, takeover.Options{Now: time.Now(), AnyPort: anyPort})
 	if err != nil {
 		err = fmt.Errorf("read %s: %w", file, err)
 	}
@@ -203,6 +228,44 @@ func (done *imported) refuse(file string, line int, why string) {
 	done.Refused++
 	if len(done.Refusals) < mostListed {
 		done.Refusals = append(done.Refusals, refusal{file, line, why})
+	}
+}
+
+// check returns the blocks that would be made, and refuses those whom the daemon never blocks. Where none answers, what is known without it must do.
+func (done *imported) check(cmd *cobra.Command, blocks []listedBlock) ([]listedBlock, error) {
+	c := client(cmd)
+	never := func(b listedBlock) error {
+		_, err := c.Block(cmd.Context(), control.BlockRequest{Target: target(b.Target), For: b.left.String(), Reason: b.Reason, Check: true})
+		return err
+	}
+	would := []listedBlock{}
+	for i := 0; i < len(blocks); i++ {
+		err := never(blocks[i])
+		var p *control.Problem
+		switch {
+		case err == nil:
+			would = append(would, blocks[i])
+		case errors.Is(err, control.ErrNoDaemon), errors.Is(err, control.ErrNotAllowed):
+			done.Notes = append(done.Notes, err.Error()+"; so ignoreip, trusted_proxies, block_private and the allow list were not asked, only what nobody may block and this host's own addresses")
+			never = neverHere()
+			i-- // once more, with that
+		case !errors.As(err, &p), p.Status >= http.StatusInternalServerError:
+			return nil, err
+		default:
+			done.refuse(blocks[i].File, blocks[i].Line, p.Error())
+		}
+	}
+	return would, nil
+}
+
+// neverHere refuses what every daemon on this host refuses.
+func neverHere() func(listedBlock) error {
+	guards := detector.Guards{Never: daemon.HostAddresses(slog.New(slog.DiscardHandler))}
+	return func(b listedBlock) error {
+		if why := guards.NeverBlock(b.Target); why != "" {
+			return &control.Problem{Detail: fmt.Sprintf("%s is never blocked: %s", target(b.Target), why)}
+		}
+		return nil
 	}
 }
 

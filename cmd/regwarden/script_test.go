@@ -96,6 +96,7 @@ var states = map[string]func() control.Backend{
 	"busy":    func() control.Backend { return busy() },
 	"refuses": func() control.Backend { return refuses() },
 	"broken":  func() control.Backend { return broken() },
+	"dry":     func() control.Backend { return dry() },
 }
 
 // start is when everything in the busy daemon began: long enough ago for its ends to be far from a full minute.
@@ -135,6 +136,13 @@ func refuses() control.Backend {
 	for _, m := range []string{"Block", "Unblock", "Allow", "Disallow", "Reload"} {
 		b.Errors[m] = &control.Problem{Title: "Forbidden", Status: 403, Detail: "uid 1000 (alice) may look but not change anything", Hint: "run it as root"}
 	}
+	return b
+}
+
+// dry has blocks from before it became a dry run.
+func dry() control.Backend {
+	b := busy()
+	b.State.DryRun = true
 	return b
 }
 

@@ -49,6 +49,9 @@ func printStatus(w io.Writer, s control.Status, now time.Time) {
 	if s.Blocks > 0 {
 		blocked = count(s.Blocks, "target") + " blocked"
 	}
+	if s.DryRun && s.Blocks > 0 {
+		blocked = count(s.Blocks, "block") + " from before, not enforced now"
+	}
 	fmt.Fprintf(w, "%s; %s, %s, %s in %s\n", blocked, count(s.Counts.Events, "event"), count(s.Counts.Hits, "hit"),
 		count(s.Counts.Tracked, "count"), size(s.Counts.Memory))
 	printSources(w, s.Sources, now)
@@ -64,7 +67,7 @@ func printSources(w io.Writer, sources []control.SourceStatus, now time.Time) {
 	fmt.Fprintln(w)
 	t := newTable(w, "SOURCE", "LINES", "UNPARSED", "LAST LINE", "FORMAT", "PATH")
 	for _, s := range sources {
-		t.row(name(s.Source), fmt.Sprint(s.Lines), share(s.Unparsed, s.Lines), ago(s.LastLine, now), escape(s.Dialect), escape(s.Path))
+		t.row(name(s.Source), fmt.Sprint(s.Lines), share(s.Unparsed, s.Lines), lastLine(s, now), escape(s.Dialect), escape(s.Path))
 	}
 	t.flush()
 	for _, s := range sources {
@@ -75,6 +78,17 @@ func printSources(w io.Writer, sources []control.SourceStatus, now time.Time) {
 			fmt.Fprintf(w, "  %s: %s too long and cut\n", name(s.Source), count(s.Cut, "line"))
 		}
 	}
+}
+
+// lastLine is how long ago a source's last line came.
+func lastLine(s control.SourceStatus, now time.Time) string {
+	switch {
+	case !s.LastLine.IsZero():
+		return ago(s.LastLine, now)
+	case s.Lines > 0:
+		return "before the start"
+	}
+	return "none yet"
 }
 
 // share is a number, and how much of the whole it is where it is some of it.

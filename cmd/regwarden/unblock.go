@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -18,8 +20,12 @@ func unblockCommand() *cobra.Command {
 		Short:   "lift a block early",
 		Long: "Lift the blocks of an address or prefix, the one cause that has this ID, or\n" +
 			"with --all every block there is, without asking again. With --rule only causes\n" +
-			"of that rule are lifted: a target stays blocked while it has another. The exit\n" +
-			"code is 2 when the target is not blocked.",
+			"of that rule are lifted: a target stays blocked while it has another.\n\n" +
+			"An address stands for its client, so that the block of an IPv6 client's /64 is\n" +
+			"lifted by each of its addresses. Of a prefix that has no block of its own, the\n" +
+			"blocks in it are lifted. A wider block holds others too and is lifted only if\n" +
+			"it is named itself: where one still covers the target, that is told. The exit\n" +
+			"code is 2 when there was nothing to lift.",
 		Example:           "  regwarden unblock 203.0.113.7 --reason \"the pipeline is mended\"\n  regwarden unblock --all --rule missing-manifest",
 		ValidArgsFunction: completeBlocked,
 	}
@@ -47,6 +53,14 @@ func unblockCommand() *cobra.Command {
 			}
 		}
 		done, err := client(c).Unblock(c.Context(), q)
+		var p *control.Problem
+		if errors.As(err, &p) && len(p.StillBlocked) > 0 {
+			if *asJSON {
+				done = control.Changed{Changes: []detector.Change{}, StillBlocked: p.StillBlocked}
+				err = errors.Join(err, control.WriteJSON(c.OutOrStdout(), done))
+			}
+			return &exitError{exitNotFound, err, p.Hint}
+		}
 		if err != nil {
 			return err
 		}
@@ -57,11 +71,36 @@ func unblockCommand() *cobra.Command {
 		if *all {
 			fmt.Fprintln(c.OutOrStdout(), lifted(done))
 		} else {
-			printChanges(c.OutOrStdout(), done, time.Now())
+			printLifted(c.OutOrStdout(), q.Target, done, time.Now())
 		}
 		return nil
 	}
 	return c
+}
+
+// printLifted says what became of each target. None is called free while a wider block still covers it.
+func printLifted(w io.Writer, named string, done control.Changed, now time.Time) {
+	for _, c := range done.Changes {
+		if len(done.StillBlocked) > 0 && c.Verb == detector.ChangeUnblock {
+			fmt.Fprintf(w, "the block of %s by %s is lifted\n", target(c.Block.Target), name(c.Cause.Rule))
+			continue
+		}
+		fmt.Fprintln(w, sentence(c, now))
+	}
+	for _, b := range done.StillBlocked {
+		var ids []string
+		for _, c := range b.Causes {
+			ids = append(ids, c.ID)
+		}
+		fmt.Fprintf(w, "it is still blocked until %s by the wider block %s (%s); to lift that for everybody in it: regwarden unblock %s\n",
+			until(b.Until, now), target(b.Target), names(ids, 3), target(b.Target))
+	}
+	switch n := done.StillWithin; {
+	case n == 1:
+		fmt.Fprintf(w, "1 target in it is still blocked; regwarden blocks --client %s lists it\n", escape(named))
+	case n > 1:
+		fmt.Fprintf(w, "%d targets in it are still blocked; regwarden blocks --client %s lists them\n", n, escape(named))
+	}
 }
 
 // lifted says how many blocks went.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -15,28 +16,18 @@ import (
 func (p *parser) prefixes(texts []string, key string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, t := range texts {
-		prefix, err := ParsePrefix(t)
+		prefix, err := strict.Target(strings.TrimSpace(t))
 		if err != nil {
-			p.fail(fmt.Sprintf("%q is no address and no network", t), `write "192.0.2.7" or "192.0.2.0/24"; names are not looked up`, key)
+			hint := ""
+			if errors.Is(err, strict.ErrNoTarget) {
+				hint = `write "192.0.2.7" or "192.0.2.0/24"; names are not looked up`
+			}
+			p.fail(fmt.Sprintf("%q is %v", t, err), hint, key)
 			continue
 		}
 		out = append(out, prefix)
 	}
 	return out
-}
-
-// ParsePrefix reads an address or a network; an IPv4-mapped address is the IPv4 one.
-func ParsePrefix(text string) (netip.Prefix, error) {
-	text = strings.TrimSpace(text)
-	if addr, err := netip.ParseAddr(text); err == nil {
-		addr = addr.Unmap().WithZone("")
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	if err == nil && prefix.Addr().Is4In6() {
-		prefix, err = prefix.Addr().Unmap().Prefix(max(prefix.Bits()-96, 0))
-	}
-	return prefix.Masked(), err
 }
 
 func (p *parser) duration(text string, key ...string) time.Duration {

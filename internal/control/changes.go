@@ -53,6 +53,7 @@ func changed(c Changed, err error) (writer, error) {
 	for i := range c.Changes {
 		c.Changes[i].Block.Causes = some(c.Changes[i].Block.Causes)
 	}
+	c.StillBlocked = wholeBlocks(c.StillBlocked)
 	return object(c), nil
 }
 

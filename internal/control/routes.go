@@ -41,7 +41,7 @@ func routes() []route {
 		{method: "GET", path: "/v1/status", does: "how the daemon is", serve: getStatus},
 		{method: "GET", path: "/v1/blocks", does: "who is blocked", query: blockQuery, serve: getBlocks},
 		{method: "GET", path: "/v1/blocks/{target}", does: "the blocks of an address, a prefix or an ID", serve: getBlock},
-		{method: "POST", path: "/v1/blocks", does: "block", changes: true, serve: postBlock},
+		{method: "POST", path: "/v1/blocks", does: "block, or with check only ask whether that could be done", changes: true, serve: postBlock},
 		{method: "DELETE", path: "/v1/blocks/{target}", does: "unblock", changes: true, query: unblockQuery, serve: deleteBlock},
 		{method: "POST", path: "/v1/unblock", does: "unblock one target or all", changes: true, serve: postUnblock},
 		{method: "GET", path: "/v1/history", does: "what happened, newest first", query: historyQuery, serve: getHistory},

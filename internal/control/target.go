@@ -1,9 +1,12 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"regwarden/internal/strict"
 )
 
 // targetHint says how a target is written.
@@ -12,29 +15,16 @@ const targetHint = "write it like 192.0.2.7, 198.51.100.0/24, 2001:db8::7 or 200
 // maxID is the longest ID of a cause, in bytes, that the socket looks for.
 const maxID = 128
 
-// ParseTarget reads an address or a prefix. The host bits of a prefix are dropped, and an IPv4 address that is written as an IPv6 one is
-// taken as what it is. Its error is a *Problem.
+// ParseTarget is strict.Target with an error that is a *Problem.
 func ParseTarget(text string) (netip.Prefix, error) {
-	wrong := bad(targetHint, "%q is neither an address nor a prefix", cut(text))
-	if !strings.Contains(text, "/") {
-		addr, err := netip.ParseAddr(text)
-		if err != nil || addr.Zone() != "" {
-			return netip.Prefix{}, wrong
-		}
-		addr = addr.Unmap()
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	p, err := strict.Target(text)
+	if errors.Is(err, strict.ErrNoTarget) {
+		return p, bad(targetHint, "%q is neither an address nor a prefix", cut(text))
 	}
-	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return netip.Prefix{}, wrong
+		return p, bad("", "%q is %v", cut(text), err)
 	}
-	if addr := p.Addr(); addr.Is4In6() {
-		if p.Bits() < 96 {
-			return netip.Prefix{}, wrong
-		}
-		p = netip.PrefixFrom(addr.Unmap(), p.Bits()-96)
-	}
-	return p.Masked(), nil
+	return p, nil
 }
 
 // ParseSubject reads what a block is asked for by: an address, a prefix, or the ID of a cause, which it returns as id. Its error is
@@ -43,12 +33,12 @@ func ParseSubject(text string) (target netip.Prefix, id string, err error) {
 	if isID(text) {
 		return netip.Prefix{}, text, nil
 	}
-	target, err = ParseTarget(text)
-	if err != nil {
-		return target, "", bad(targetHint+", or give an ID that `regwarden blocks show` tells",
+	if _, err := strict.Target(text); errors.Is(err, strict.ErrNoTarget) {
+		return netip.Prefix{}, "", bad(targetHint+", or give an ID that `regwarden blocks show` tells",
 			"%q is neither an address, a prefix nor the ID of a block", cut(text))
 	}
-	return target, "", nil
+	target, err = ParseTarget(text)
+	return target, "", err
 }
 
 // isID says whether the text can be an ID: letters, digits, '-' and '_'. No address and no prefix can.

@@ -49,7 +49,7 @@ type SourceStatus struct {
 	Unparsed uint64 `json:"unparsed"`
 	Cut      uint64 `json:"cut"` // lines that were too long
 	Bytes    uint64 `json:"bytes"`
-	// LastLine is the wall-clock time of the last line read.
+	// LastLine is the wall-clock time of the last line read; absent where none came since the daemon's start.
 	LastLine time.Time `json:"last_line,omitzero"`
 	Error    string    `json:"error,omitempty"`
 }
@@ -104,9 +104,12 @@ type BlockRequest struct {
 	// For is a duration such as "1h" or "7d".
 	For    string `json:"for"`
 	Reason string `json:"reason"`
+	// Check only asks whether the target could be blocked: nothing changes, and who is never blocked is refused as ever, in a dry run too.
+	Check bool `json:"check,omitempty"`
 }
 
 // UnblockRequest is POST /v1/unblock: exactly one of Target (address, prefix or cause ID) and All. Rule narrows it to causes of one rule.
+// Whose blocks a target means is Meant's to say.
 type UnblockRequest struct {
 	Target string `json:"target,omitempty"`
 	All    bool   `json:"all,omitempty"`
@@ -119,6 +122,10 @@ type Changed struct {
 	Changes []detector.Change `json:"changes"`
 	// Warnings say what keeps the change from taking effect or from lasting: a database that is full, an action that fails.
 	Warnings []string `json:"warnings,omitempty"`
+	// StillBlocked are the wider blocks that go on covering what was unblocked.
+	StillBlocked []detector.Block `json:"still_blocked,omitempty"`
+	// StillWithin is how many narrower blocks lie in a network that was unblocked.
+	StillWithin int `json:"still_within,omitempty"`
 }
 
 // AllowEntry is one prefix that is never blocked, put there by hand: GET, POST and DELETE /v1/allow.
@@ -171,6 +178,8 @@ type Problem struct {
 	Detail string `json:"detail,omitempty"`
 	// Hint says what to do about it.
 	Hint string `json:"hint,omitempty"`
+	// StillBlocked are, where an unblock found no block of its target, the wider blocks that cover it.
+	StillBlocked []detector.Block `json:"still_blocked,omitempty"`
 }
 
 // Error is the detail, or else the title.

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"regwarden/detector"
-	"regwarden/internal/config"
 	"regwarden/internal/control"
 	"regwarden/internal/store"
 	"regwarden/internal/strict"
@@ -32,11 +31,12 @@ func wrong(detail, hint string) *control.Problem {
 // Blocks tells who is blocked.
 func (d *Daemon) Blocks(_ context.Context, f control.BlockFilter) ([]detector.Block, error) {
 	var blocks []detector.Block
-	if !d.core.do(func(c *core) { blocks = c.ledger.Blocks() }) {
+	if !d.core.do(func(c *core) { c.expire(); blocks = c.ledger.Blocks() }) {
 		return nil, stopped
 	}
+	now := time.Now()
 	return slices.DeleteFunc(blocks, func(b detector.Block) bool {
-		return f.Client.IsValid() && !b.Target.Overlaps(f.Client) ||
+		return !now.Before(b.Until) || f.Client.IsValid() && !b.Target.Overlaps(f.Client) ||
 			!slices.ContainsFunc(b.Causes, func(c detector.Cause) bool { return wanted(c, f) })
 	}), nil
 }
@@ -59,9 +59,9 @@ func (d *Daemon) History(ctx context.Context, f control.HistoryFilter) ([]contro
 
 // Block blocks a target by hand.
 func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer) (control.Changed, error) {
-	target, err := config.ParsePrefix(r.Target)
+	target, err := control.ParseTarget(r.Target)
 	if err != nil {
-		return control.Changed{}, wrong(fmt.Sprintf("%q is no address and no network", r.Target), `write "203.0.113.7" or "203.0.113.0/24"`)
+		return control.Changed{}, err
 	}
 	length, err := strict.Duration(r.For)
 	if err != nil || length <= 0 || length > 366*24*time.Hour {
@@ -73,14 +73,19 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 	if len(r.Reason) > 500 {
 		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
 	}
-	return d.change(func(c *core) ([]detector.Change, error) { return c.block(target, length, r.Reason, p.String()) })
+	return d.change(func(c *core) ([]detector.Change, error) {
+		if r.Check {
+			return nil, c.mayBlock(target)
+		}
+		return c.block(target, length, r.Reason, p.String())
+	})
 }
 
 // change runs f in the core and answers with what it changed.
 func (d *Daemon) change(f func(*core) ([]detector.Change, error)) (control.Changed, error) {
 	var changes []detector.Change
 	var err error
-	if !d.core.do(func(c *core) { changes, err = f(c) }) {
+	if !d.core.do(func(c *core) { c.expire(); changes, err = f(c) }) {
 		return control.Changed{}, stopped
 	}
 	var warnings []string
@@ -94,17 +99,28 @@ func (c *core) block(target netip.Prefix, length time.Duration, reason, by strin
 	if c.plan.config.DryRun {
 		return nil, &control.Problem{Title: "dry run", Status: http.StatusConflict, Detail: "dry_run is on: nobody is blocked, by hand neither", Hint: "remove dry_run from " + c.plan.config.Path + " and reload"}
 	}
-	if why := c.detector.NeverBlock(target); why != "" {
-		return nil, &control.Problem{Title: "never blocked", Status: http.StatusConflict, Detail: fmt.Sprintf("%v is never blocked: %s", target, why),
-			Hint: "regwarden allow list, ignoreip and trusted_proxies say who is protected"}
+	if err := c.mayBlock(target); err != nil {
+		return nil, err
 	}
 	now := time.Now().UTC()
 	var id [6]byte
 	rand.Read(id[:])
-	change := c.ledger.Add(target, detector.Cause{ID: "m" + hex.EncodeToString(id[:]), Rule: "manual", By: by, Reason: reason,
-		Since: now, Until: now.Add(length)}, now)
+	var there []detector.Block
+	if c.ledger.Has(target) {
+		there = c.ledger.Find(target)
+	}
+	change := c.ledger.Add(target, control.ByHand(there, target, "m"+hex.EncodeToString(id[:]), by, reason, now, now.Add(length)), now)
 	c.settle([]detector.Change{change})
 	return []detector.Change{change}, nil
+}
+
+// mayBlock refuses who is never blocked.
+func (c *core) mayBlock(target netip.Prefix) error {
+	if why := c.detector.NeverBlock(target); why != "" {
+		return &control.Problem{Title: "never blocked", Status: http.StatusConflict, Detail: fmt.Sprintf("%s is never blocked: %s", control.TargetText(target), why),
+			Hint: "regwarden allow list, ignoreip and trusted_proxies say who is protected"}
+	}
+	return nil
 }
 
 // Unblock lifts causes.
@@ -112,37 +128,43 @@ func (d *Daemon) Unblock(_ context.Context, r control.UnblockRequest, p control.
 	if (r.Target == "") != r.All {
 		return control.Changed{}, wrong("name a target or say all, not both", `send {"target": "203.0.113.7"} or {"all": true}`)
 	}
-	return d.change(func(c *core) ([]detector.Change, error) { return c.unblock(r, p.String()) })
+	named, _, _ := control.ParseSubject(r.Target)
+	var now []detector.Block
+	changed, err := d.change(func(c *core) (changes []detector.Change, err error) {
+		changes, err = c.unblock(r, p.String())
+		if !r.All {
+			now = c.ledger.Blocks()
+		}
+		return changes, err
+	})
+	changed.Lifted(named, now)
+	return changed, err
 }
 
 func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, error) {
-	byID := func(detector.Cause) bool { return true }
-	meant := func(detector.Block) bool { return true }
-	if !r.All {
-		if target, err := config.ParsePrefix(r.Target); err == nil {
-			meant = func(b detector.Block) bool { return covers(b.Target, target) }
-			if c.ledger.Has(target) {
-				meant = func(b detector.Block) bool { return b.Target == target } // this very block, not all that lie in it
-			}
-		} else {
-			byID = func(c detector.Cause) bool { return c.ID == r.Target }
-		}
+	blocks := c.ledger.Blocks()
+	named, id, err := control.ParseSubject(r.Target)
+	switch {
+	case r.All:
+	case err != nil:
+		return nil, err
+	case id == "":
+		blocks = control.Meant(blocks, named, c.plan.config.Mask)
 	}
 	changes := []detector.Change{}
-	for _, b := range c.ledger.Blocks() {
-		if meant(b) {
-			changes = append(changes, c.ledger.Lift(b.Target, func(c detector.Cause) bool {
-				return byID(c) && (r.Rule == "" || c.Rule == r.Rule)
-			}, by, r.Reason, time.Now().UTC())...)
+	for _, b := range blocks {
+		changes = append(changes, c.ledger.Lift(b.Target, func(cause detector.Cause) bool {
+			return (id == "" || cause.ID == id) && (r.Rule == "" || cause.Rule == r.Rule)
+		}, by, r.Reason, time.Now().UTC())...)
+	}
+	if len(changes) == 0 && !r.All {
+		if wider := control.OnlyWider(c.ledger.Blocks(), named, r.Rule); id == "" && wider != nil {
+			return nil, wider
 		}
 	}
 	c.forgive(changes)
-	if len(changes) == 0 && !r.All {
-		return nil, &control.Problem{Title: "not blocked", Status: http.StatusNotFound, Detail: r.Target + " is not blocked",
-			Hint: "regwarden blocks lists who is"}
-	}
 	c.settle(changes)
-	return changes, nil
+	return changes, nil // none makes the socket say that it is not blocked
 }
 
 // forgive remembers what was lifted by hand.
@@ -150,11 +172,6 @@ func (c *core) forgive(changes []detector.Change) {
 	for _, ch := range changes {
 		c.lifted[liftKey{ch.Block.Target, ch.Cause.Rule}] = ch.Time
 	}
-}
-
-// covers says whether a block is meant by a target that somebody names: the block covers the address, or lies in the network.
-func covers(block, named netip.Prefix) bool {
-	return named.IsSingleIP() && block.Contains(named.Addr()) || named.Bits() <= block.Bits() && named.Overlaps(block)
 }
 
 // AllowList tells whom people have put on the never-block list.
@@ -175,9 +192,9 @@ func (d *Daemon) AllowList(context.Context) ([]control.AllowEntry, error) {
 
 // Allow puts a prefix on the never-block list and lifts the blocks in it.
 func (d *Daemon) Allow(ctx context.Context, e control.AllowEntry, p control.Peer) (control.Changed, error) {
-	target, err := config.ParsePrefix(e.Target)
+	target, err := control.ParseTarget(e.Target)
 	if err != nil {
-		return control.Changed{}, wrong(fmt.Sprintf("%q is no address and no network", e.Target), `write "203.0.113.7" or "203.0.113.0/24"`)
+		return control.Changed{}, err
 	}
 	entry := store.AllowEntry{Prefix: target, Comment: e.Comment, By: p.String(), Since: time.Now().UTC()}
 	if e.For != "" {
@@ -200,9 +217,9 @@ func (d *Daemon) Allow(ctx context.Context, e control.AllowEntry, p control.Peer
 
 // Disallow takes a prefix off the never-block list.
 func (d *Daemon) Disallow(ctx context.Context, name string, _ control.Peer) error {
-	target, err := config.ParsePrefix(name)
+	target, err := control.ParseTarget(name)
 	if err != nil {
-		return wrong(fmt.Sprintf("%q is no address and no network", name), `write it as regwarden allow list shows it`)
+		return err
 	}
 	_, err = d.change(func(c *core) ([]detector.Change, error) {
 		removed, err := c.store.AllowRemove(ctx, target)

@@ -78,7 +78,8 @@ type liftKey struct {
 
 type seen struct {
 	dialect string
-	at      time.Time
+	at      time.Time // when anything was heard of the place
+	line    time.Time // when a line came; zero if none did since the start
 }
 
 // How often the core looks after what time brings.
@@ -149,6 +150,7 @@ func (c *core) start() {
 	c.moveFirewall()
 	c.protect()
 	c.startRunners(c.plan.actions)
+	c.expire()
 	c.spareAllowed()
 	c.startIntake()
 }
@@ -242,7 +244,11 @@ func (c *core) count(m message) {
 		c.counts[m.place] = n
 	}
 	n.add(m.lines)
-	c.seen[m.place] = seen{dialect: m.dialect, at: time.Now()}
+	now := seen{dialect: m.dialect, at: time.Now(), line: c.seen[m.place].line}
+	if m.lines.Lines > 0 {
+		now.line = now.at
+	}
+	c.seen[m.place] = now
 	c.dirty = true
 	c.settle(changes)
 	if !remembered { // until it is saved, a crash and a rotation together would leave nothing to find the old file by

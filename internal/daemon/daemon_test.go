@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -107,6 +108,90 @@ func TestBlocksEndByThemselves(t *testing.T) {
 	}
 }
 
+// TestABlockThatEndedWhileTheDaemonWasDownIsNeverListed, and a command is told of its end all the same.
+func TestABlockThatEndedWhileTheDaemonWasDownIsNeverListed(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple+"[[actions.exec]]\ncommand = [\"/bin/sh\", \"-c\", \"echo $0 $1 >> \\\"$2\\\"\", \"{verb}\", \"{address}\", \"TOLD\"]\n", nil)
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	h.write("regwarden.toml", strings.ReplaceAll(string(text), "TOLD", h.path("told")))
+	told := func() string {
+		b, _ := os.ReadFile(h.path("told"))
+		return string(b)
+	}
+	h.run()
+	for _, r := range []control.BlockRequest{{Target: "203.0.113.9", For: "2s", Reason: "test"}, {Target: "203.0.113.10", For: "1h", Reason: "test"}} {
+		if _, err := h.client.Block(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.until("the command is told", func() bool { return strings.Contains(told(), "block 203.0.113.10\n") })
+	h.kill(syscall.SIGTERM)
+	ended := time.Now().Add(2 * time.Second)
+	h.until("the block is over", func() bool { return time.Now().After(ended) })
+	h.run()
+	if got := h.blocked(); len(got) != 1 || got["203.0.113.10"] == "" {
+		t.Errorf("want only the one that lasts, got %v", got)
+	}
+	if s, err := h.client.Status(t.Context()); err != nil || s.Blocks != 1 {
+		t.Errorf("want one block in the status, got %d, %v", s.Blocks, err)
+	}
+	h.until("the command is told of the end", func() bool { return strings.Contains(told(), "expire 203.0.113.9\n") })
+}
+
+// TestTheLastLineIsTheLastThatCame since the start: neither a file that is only found nor one that was read before has one.
+func TestTheLastLineIsTheLastThatCame(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, strings.Replace(simple, `from = "start"`, `from = "end"`, 1), nil)
+	h.write("access.log", line("203.0.113.7"))
+	source := func() control.SourceStatus {
+		s, err := h.client.Status(t.Context())
+		if err != nil || len(s.Sources) != 1 {
+			t.Fatalf("status: %+v, %v", s, err)
+		}
+		return s.Sources[0]
+	}
+	h.run()
+	h.until("the file is found, and its end", func() bool {
+		s, _ := h.client.Status(t.Context())
+		return len(s.Sources) == 1 && s.Sources[0].Path == h.path("access.log")
+	})
+	if s := source(); !s.LastLine.IsZero() {
+		t.Errorf("no line was read, and the last came at %v", s.LastLine)
+	}
+	h.append("access.log", line("203.0.113.7"))
+	h.until("the line is counted", func() bool { return source().Lines == 1 })
+	if source().LastLine.IsZero() {
+		t.Error("a line was read, and the status knows of none")
+	}
+	h.kill(syscall.SIGTERM)
+	h.run()
+	if s := source(); s.Lines != 1 || !s.LastLine.IsZero() {
+		t.Errorf("want one line from before the start, got %+v", s)
+	}
+}
+
+// TestAReloadTellsOnlyWhatIsDifferent: switching the dry run on makes every rule a dry one, which is one change and not as many as there are rules.
+func TestAReloadTellsOnlyWhatIsDifferent(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, map[string]string{"count": countRule(5)})
+	h.run()
+	text, _ := os.ReadFile(h.path("regwarden.toml"))
+	for _, c := range []struct{ top, rule, want string }{
+		{"dry_run = true\n", countRule(5), "dry_run is on: nobody is blocked"},
+		{"dry_run = true\n", countRule(6), "rule count is different"},
+		{"", countRule(6), "dry_run is off: blocks take effect"},
+		{"dry_run = true\nignoreip = [\"192.0.2.1\"]\n", "dry_run = true\n" + countRule(6), "dry_run is on: nobody is blocked; rule count is different; protected addresses or guards"},
+		{"", countRule(6), "dry_run is off: blocks take effect; rule count is different; protected addresses or guards"},
+	} {
+		h.write("regwarden.toml", c.top+string(text))
+		h.write("rules.d/count.toml", c.rule)
+		r, err := h.client.Reload(t.Context())
+		if got := strings.Join(r.Changed, "; "); err != nil || got != c.want {
+			t.Errorf("%q: want %q, got %q, %v", c.top, c.want, got, err)
+		}
+	}
+}
+
 // TestProtectedTargetsAreRefusedByAnyWay and lifted when they become protected.
 func TestProtectedTargetsAreRefusedByAnyWay(t *testing.T) {
 	t.Parallel()
@@ -206,6 +291,74 @@ func TestAWideUnblockByNameLeavesWhatLiesInIt(t *testing.T) {
 		if got := h.blocked(); len(got) != left {
 			t.Errorf("want %d left, got %v", left, got)
 		}
+	}
+}
+
+// TestTheSameBlockByHandTwiceHasOneCause, which lasts as long as the longer of the two.
+func TestTheSameBlockByHandTwiceHasOneCause(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	for i, r := range []control.BlockRequest{{For: "2h", Reason: "imported"}, {For: "1h", Reason: "imported"}, {For: "3h", Reason: "imported"}, {For: "1h", Reason: "other"}} {
+		for _, r.Target = range []string{"203.0.113.9", "203.0.113.64/26"} {
+			done, err := h.client.Block(t.Context(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := done.Changes[0].Block
+			want := []time.Duration{2 * time.Hour, 2 * time.Hour, 3 * time.Hour, 3 * time.Hour}[i]
+			if got := b.Until.Sub(b.Causes[0].Since).Round(time.Minute); len(b.Causes) != []int{1, 1, 1, 2}[i] || got != want {
+				t.Errorf("%+v: want %v, got %v and %d causes", r, want, got, len(b.Causes))
+			}
+		}
+	}
+	h.kill(syscall.SIGKILL)
+	h.run()
+	if got := h.blocked(); got["203.0.113.9"] != "manual manual " {
+		t.Errorf("after a restart: %v", got)
+	}
+}
+
+// TestAskingWhetherATargetCanBeBlocked blocks nobody, and tells in a dry run too.
+func TestAskingWhetherATargetCanBeBlocked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, "dry_run = true\nignoreip = [\"198.51.100.0/24\"]\n"+simple, nil)
+	h.run()
+	for target, want := range map[string]string{"203.0.113.9": "", "198.51.100.9": "never blocked", "127.0.0.1": "127.0.0.1 is never blocked", "0.0.0.0/0": "wider than", "x": "neither"} {
+		done, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test", Check: true})
+		if want == "" && (err != nil || len(done.Changes) > 0) || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: want %q, got %+v, %v", target, want, done, err)
+		}
+	}
+	if got := h.blocked(); len(got) > 0 {
+		t.Errorf("asking has blocked %v", got)
+	}
+}
+
+// TestUnblockingOneLeavesItsNeighboursBlocked: a wider block is lifted only by its own name, and an IPv6 client is its /64.
+func TestUnblockingOneLeavesItsNeighboursBlocked(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	for _, target := range []string{"203.0.113.10", "203.0.113.0/24", "2001:db8::/64"} {
+		if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.10"})
+	if err != nil || len(done.Changes) != 1 || len(done.StillBlocked) != 1 || done.StillBlocked[0].Target.String() != "203.0.113.0/24" {
+		t.Errorf("want one lifted and the wider block told, got %+v, %v", done, err)
+	}
+	var p *control.Problem
+	if _, err = h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.10"}); !errors.As(err, &p) || p.Status != 404 || len(p.StillBlocked) != 1 ||
+		!strings.Contains(p.Hint, "regwarden unblock 203.0.113.0/24") {
+		t.Errorf("want it refused with the wider block, got %+v", err)
+	}
+	if done, err = h.client.Unblock(t.Context(), control.UnblockRequest{Target: "2001:db8::5"}); err != nil || len(done.Changes) != 1 {
+		t.Errorf("want the client's /64 lifted, got %+v, %v", done, err)
+	}
+	if got := h.blocked(); len(got) != 1 || got["203.0.113.0"] == "" {
+		t.Errorf("want the /24 blocked, got %v", got)
 	}
 }
 

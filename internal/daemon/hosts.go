@@ -13,8 +13,8 @@ import (
 	"regwarden/detector"
 )
 
-// hostAddresses are the addresses that this host cannot do without: its own, its gateways', its resolvers'.
-func hostAddresses(logger *slog.Logger) []detector.Never {
+// HostAddresses are the addresses that this host cannot do without: its own, its gateways', its resolvers'.
+func HostAddresses(logger *slog.Logger) []detector.Never {
 	var out []detector.Never
 	add := func(addr netip.Addr, why string) {
 		if addr = addr.Unmap().WithZone(""); addr.IsValid() && !addr.IsUnspecified() {

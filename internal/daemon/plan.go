@@ -21,6 +21,7 @@ import (
 type plan struct {
 	config  *config.Config
 	set     *rules.Set
+	written []*detector.Rule // the rules as they are written, before dry_run made all of them dry
 	actions []actions.Action
 	// narrow says that some action can hold a repository block.
 	narrow bool
@@ -31,11 +32,12 @@ type plan struct {
 
 // makePlan checks the configuration and makes its rules and actions.
 func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
-	set, err := LoadRules(c)
+	set, err := writtenRules(c)
 	if err != nil {
 		return nil, err
 	}
-	p := &plan{config: c, set: set}
+	p := &plan{config: c, set: set, written: slices.Clone(set.Rules)}
+	dryRun(c, set)
 	if p.text, err = answerText(c, set); err != nil {
 		return nil, err
 	}
@@ -56,6 +58,26 @@ func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 
 // LoadRules loads the rules that the configuration puts in force.
 func LoadRules(c *config.Config) (*rules.Set, error) {
+	set, err := writtenRules(c)
+	if err == nil {
+		dryRun(c, set)
+	}
+	return set, err
+}
+
+// dryRun makes all rules dry if the configuration says so.
+func dryRun(c *config.Config, set *rules.Set) {
+	for i, r := range set.Rules {
+		if c.DryRun && !r.DryRun {
+			dry := *r
+			dry.DryRun = true
+			set.Rules[i] = &dry
+		}
+	}
+}
+
+// writtenRules are the rules in force, as they are written.
+func writtenRules(c *config.Config) (*rules.Set, error) {
 	set, err := rules.Load(c.RulesDir)
 	if err != nil {
 		return nil, err
@@ -71,17 +93,12 @@ func LoadRules(c *config.Config) (*rules.Set, error) {
 		}
 	}
 	names := c.ActionNames()
-	for i, r := range set.Rules {
+	for _, r := range set.Rules {
 		for _, a := range r.Actions {
 			if !slices.Contains(names, a) {
 				return nil, strict.Problems{{File: r.Origin, Key: "actions", Text: fmt.Sprintf("no action %q is configured", a),
 					Hint: "configured are " + strings.Join(names, ", ")}}
 			}
-		}
-		if c.DryRun && !r.DryRun {
-			dry := *r
-			dry.DryRun = true
-			set.Rules[i] = &dry
 		}
 	}
 	return set, nil

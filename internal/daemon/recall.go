@@ -41,7 +41,7 @@ func (c *core) recall(ctx context.Context) error {
 	if err := c.recallKnown(ctx, point.Time); err != nil {
 		return err
 	}
-	c.hosts = hostAddresses(c.logger)
+	c.hosts = HostAddresses(c.logger)
 	c.ledger = detector.NewLedger(blocks, strikes)
 	c.restore(point)
 	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed, c.detector.Watch()))
@@ -135,14 +135,22 @@ func (c *core) restore(point store.Checkpoint) {
 	}
 }
 
+// expire takes off what has ended. Whoever asks for blocks has it done first: a tick may be late, as at the start. Before the actions run nothing
+// ends, since they would not hear of it.
+func (c *core) expire() {
+	if c.stopRun != nil {
+		c.settle(c.ledger.Expire(time.Now()))
+	}
+}
+
 // tick does what time asks for.
 func (c *core) tick(now time.Time) {
-	c.settle(c.ledger.Expire(now))
+	c.expire()
 	if c.dirty && now.Sub(c.lastSaved) >= c.saveEvery {
 		c.saveNow()
 	}
 	if c.due("hosts", hostsEvery, now) {
-		c.hosts = hostAddresses(c.logger)
+		c.hosts = HostAddresses(c.logger)
 		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
 		c.protect()
 		c.spareAllowed()

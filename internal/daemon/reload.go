@@ -11,7 +11,11 @@ import (
 // adopt makes a plan the one in force. Nothing in it can fail: whatever can was done when it was made. What takes a restart is kept as it is and told.
 func (c *core) adopt(p *plan) control.ReloadResult {
 	old := c.plan
-	result := control.ReloadResult{Rules: len(p.set.Rules), Changed: ruleChanges(old.set.Rules, p.set.Rules), Restart: restarts(old.config, p.config)}
+	result := control.ReloadResult{Rules: len(p.set.Rules), Restart: restarts(old.config, p.config)}
+	if old.config.DryRun != p.config.DryRun {
+		result.Changed = append(result.Changed, dryChange[p.config.DryRun])
+	}
+	result.Changed = append(result.Changed, ruleChanges(old.written, p.written)...)
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
@@ -37,6 +41,8 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 		c.moveFirewall()
 		c.protect()
 		c.startRunners(p.actions)
+	}
+	if !reflect.DeepEqual(old.config.Actions, p.config.Actions) {
 		result.Changed = append(result.Changed, "actions")
 	}
 	if guardsChanged(old.config, p.config) {
@@ -52,6 +58,9 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	}
 	return result
 }
+
+// dryChange is what a reload tells when dry_run has become so.
+var dryChange = map[bool]string{true: "dry_run is on: nobody is blocked", false: "dry_run is off: blocks take effect"}
 
 // ruleChanges tells which rules came, went or are different.
 func ruleChanges(old, now []*detector.Rule) []string {
@@ -74,7 +83,7 @@ func ruleChanges(old, now []*detector.Rule) []string {
 }
 
 func guardsChanged(a, b *config.Config) bool {
-	return !reflect.DeepEqual([]any{a.Never(), a.Guards, a.BlockPrivate, a.DryRun}, []any{b.Never(), b.Guards, b.BlockPrivate, b.DryRun})
+	return !reflect.DeepEqual([]any{a.Never(), a.Guards, a.BlockPrivate}, []any{b.Never(), b.Guards, b.BlockPrivate})
 }
 
 // restarts lists the keys that differ and are read only at the start.

@@ -14,7 +14,7 @@ import (
 // Status tells how everything fares.
 func (d *Daemon) Status(context.Context) (control.Status, error) {
 	var s control.Status
-	if !d.core.do(func(c *core) { s = c.status() }) {
+	if !d.core.do(func(c *core) { c.expire(); s = c.status() }) {
 		return s, stopped
 	}
 	s.Version, s.Since = d.options.Version, d.since
@@ -29,7 +29,7 @@ func (c *core) status() control.Status {
 	}
 	for p, n := range c.counts {
 		s.Sources = append(s.Sources, control.SourceStatus{Source: p.Source, Path: p.Path, Dialect: c.seen[p].dialect, Lines: n.Lines,
-			Events: n.Events, Unparsed: n.Unparsed, Cut: n.Cut, Bytes: n.Bytes, LastLine: c.seen[p].at, Error: c.ended[p.Source]})
+			Events: n.Events, Unparsed: n.Unparsed, Cut: n.Cut, Bytes: n.Bytes, LastLine: c.seen[p].line, Error: c.ended[p.Source]})
 	}
 	for _, src := range c.plan.config.Sources {
 		if !slices.ContainsFunc(s.Sources, func(x control.SourceStatus) bool { return x.Source == src.Name }) {

@@ -112,8 +112,12 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 
 func (r *replay) open(path string, depth int) error {
 	f, err := sources.OpenCounted(path, &r.read)
-	if err != nil {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
 		return readError(path, err)
+	}
+	if err != nil {
+		return err // which names the file
 	}
 	s := &stream{path: path, file: f, blocks: sources.NewBlockReader(f), queue: make(chan *job, depth)}
 	r.streams = append(r.streams, s)
@@ -181,7 +185,7 @@ func (r *replay) reference(path string) time.Time {
 func readError(path string, err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		err = pe.Err
+		return fmt.Errorf("read %s: %w", path, pe.Err)
 	}
 	return fmt.Errorf("read %s: %w", path, err)
 }

@@ -97,9 +97,11 @@ func (d *Document) decoded(err error) Problem {
 		p.Line, _ = strconv.Atoi(m[1])
 		p.Key, p.Text = m[2], m[3]
 	}
+	if what, hint, ok := wrongSort(p.Key, p.Text); ok {
+		p.Text, p.Hint = what, hint
+		return p
+	}
 	switch {
-	case strings.Contains(text, "incompatible types"):
-		p.Hint = "write the value as the sort that the reference shows for this key"
 	case strings.Contains(text, "already been defined"), strings.Contains(text, "already defined"):
 		p.Hint = "a key may stand only once in a table; remove one"
 	default:

@@ -69,7 +69,7 @@ func (r *reader) readHostsDeny(text string) {
 		r.take(c, 0, "")
 	}
 	if len(clients) == 0 {
-		r.refuse(r.line, text, notTarget)
+		r.refuse(r.line, text, "%s", notTarget)
 	}
 }
 

@@ -3,6 +3,7 @@ package takeover
 import (
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,8 +29,7 @@ type ruleset struct {
 	within    []block  // what the open braces belong to
 	elements  bool     // whether the tokens are elements of the innermost set
 	sets      []set
-	chains    int
-	blocked   map[string]bool // sets that a rule drops or rejects
+	chains    map[string]*nftChain
 }
 
 // block is an open brace: its kind, such as set, chain or table, and its name.
@@ -50,7 +50,7 @@ type member struct {
 }
 
 func (r *reader) openTable(text string) {
-	r.table = &ruleset{began: r.line, blocked: map[string]bool{}}
+	r.table = &ruleset{began: r.line, chains: map[string]*nftChain{}}
 	if elementsStart.MatchString(text) {
 		r.table.open(r.line, []string{"set", "elements"})
 	}
@@ -119,7 +119,7 @@ func (t *ruleset) open(line int, statement []string) {
 	case "set", "map":
 		t.sets = append(t.sets, set{block: b, line: line})
 	case "chain":
-		t.chains++
+		t.chains[b.name] = &nftChain{}
 	}
 }
 
@@ -156,82 +156,50 @@ func (t *ruleset) endStatement(r *reader) {
 	case (in.kind == "set" || in.kind == "map") && len(t.sets) > 0 && (s[0] == "type" || s[0] == "typeof"):
 		t.sets[len(t.sets)-1].holds = strings.Join(s[1:], " ")
 	case in.kind == "chain":
-		t.rule(r, s)
+		t.rule(in.name, r.line, s)
 	}
 }
 
-// rule takes the sources of a rule that drops or rejects everything that comes from them, and remembers which sets it drops.
-func (t *ruleset) rule(r *reader, s []string) {
-	at := slices.Index(s, "saddr")
-	if at < 1 || at+1 >= len(s) || s[at-1] != "ip" && s[at-1] != "ip6" || !slices.ContainsFunc(s[at:], isVerdict) {
-		return
-	}
-	from, rest := s[at+1:at+2], s[at+2:]
-	if name, ok := strings.CutPrefix(from[0], "@"); ok {
-		// Conditions behind it, such as a rate, say that who is in the set may come in. Ports stand before it, as fail2ban has them.
-		if rest = rest[said(rest):]; len(rest) > 0 && isVerdict(rest[0]) {
-			t.blocked[name] = true
-		}
-		return
-	}
-	if end := slices.Index(s, "}"); from[0] == "{" && end > at {
-		from, rest = s[at+2:end], s[end+1:]
-	}
-	rest = rest[said(rest):]
-	if at != 1 || len(rest) == 0 || !isVerdict(rest[0]) {
-		r.refuse(r.line, strings.Join(s, " "), "has more conditions than where a packet comes from, so that it blocks this in part only")
-		return
-	}
-	for _, address := range from {
-		if address != "," {
-			r.take(address, 0, "")
-		}
-	}
-}
-
-// said is how many tokens of a rule's end only count and log, before what becomes of the packet.
-func said(s []string) int {
-	n := 0
-	for n < len(s) {
-		switch s[n] {
-		case "counter", "log":
-			n++
-		case "packets", "bytes", "prefix", "level", "group":
-			n += 2
-		default:
-			return n
-		}
-	}
-	return len(s)
-}
-
-func isVerdict(token string) bool { return token == "drop" || token == "reject" }
-
-// end takes what the sets hold.
+// end takes what the rules and the sets hold.
 func (t *ruleset) end(r *reader) {
 	r.table = nil
+	sets := t.judge(r)
 	for _, s := range t.sets {
 		addresses := s.holds == "" || strings.Contains(s.holds, "_addr") || strings.Contains(s.holds, "saddr") || strings.Contains(s.holds, "daddr")
+		use, dropped := sets[s.name]
 		switch {
 		case !addresses || len(s.members) == 0:
 		case s.kind == "map":
 			r.refuse(s.line, "map "+s.name, "is a map, which says something else of each target; list what to block one a line")
-		case t.chains > 0 && !t.blocked[s.name]:
+		case len(t.chains) > 0 && !dropped:
 			r.refuse(s.line, "set "+s.name, "is a set that no rule of its table drops or rejects; if it holds who is blocked, list it alone with nft list set")
+		case len(t.chains) > 0 && use.limit == nothing:
+			// Who is let in is no block, and nothing that was missed.
+		case use.limit == inPart:
+			r.refuse(s.line, "set "+s.name, "is dropped in part only, by a rule that asks for more than where a packet comes from")
+		case use.limit == somePorts && !r.anyPort:
+			r.refuse(s.line, "set "+s.name, "is blocked on some ports or protocols only"+anyPortHint)
 		default:
+			if len(t.chains) == 0 && strings.HasPrefix(s.name, "addr-set-") {
+				r.note("set %s: the rules that use it are not in the list, so it may be blocked on some ports only; its elements are taken as blocks of everything", cut(s.name, mostText))
+			}
 			for _, m := range s.members {
-				r.takeElement(m)
+				r.takeElement(m, use.mask)
 			}
 		}
 	}
 }
 
 // takeElement takes one element: TARGET counter packets N bytes N timeout T expires T comment "…".
-func (r *reader) takeElement(m member) {
+// A mask is the network's length that its rule looks up, which our own sets have in their names only; 0 is none.
+func (r *reader) takeElement(m member, mask int) {
 	if len(m.tokens) == 0 {
 		return // a comma at the end
 	}
 	target, rest := m.tokens[0], m.tokens[1:]
+	if mask > 0 && !strings.ContainsAny(target, "/-") {
+		target += "/" + strconv.Itoa(mask)
+	}
 	var left, whole time.Duration
 	reason, text := "", strings.Join(m.tokens, " ")
 	for i, w := range rest {

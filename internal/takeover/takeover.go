@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -55,13 +56,24 @@ type List struct {
 	// Refused is how many things were refused, Refusals the first of them.
 	Refused  int
 	Refusals []Refusal
+	// Notes are what the list cannot tell about its blocks, such as the ports that they are for.
+	Notes []string
+}
+
+// Options are how a list is read.
+type Options struct {
+	Now time.Time
+	// AnyPort takes what is blocked on some ports only as blocked on all.
+	AnyPort bool
 }
 
 // Read reads a whole list. Its error is the reader's, or says that this cannot be a list; what is wrong in single lines is in List.Refusals.
-func Read(in io.Reader, now time.Time) (List, error) {
+func Read(in io.Reader, o Options) (List, error) {
 	whole := &io.LimitedReader{R: in, N: mostBytes + 1}
-	r := &reader{in: bufio.NewReader(whole), now: now}
+	r := &reader{in: bufio.NewReader(whole), now: o.Now, anyPort: o.AnyPort}
 	err := r.readAll()
+	slices.SortStableFunc(r.list.Entries, func(a, b Entry) int { return a.Line - b.Line })
+	slices.SortStableFunc(r.list.Refusals, func(a, b Refusal) int { return a.Line - b.Line })
 	switch {
 	case err != nil:
 	case whole.N <= 0:
@@ -74,14 +86,17 @@ func Read(in io.Reader, now time.Time) (List, error) {
 
 // reader is one list that is being read.
 type reader struct {
-	list  List
-	in    *bufio.Reader
-	now   time.Time
-	line  int      // of the line in hand, from 1
-	table *ruleset // of nftables, while one is being read
-	done  bool     // the rest is of no use
+	list List
+	in   *bufio.Reader
+	now  time.Time
+	// anyPort takes blocks of some ports as blocks of all.
+	anyPort bool
+	line    int      // of the line in hand, from 1
+	table   *ruleset // of nftables, while one is being read
+	done    bool     // the rest is of no use
 	// members says that the lines are those of a set, below its head in what `ipset list` prints.
 	members bool
+	rules   ruleList // of iptables, while a table is being read
 	// passed are the sources that rules of iptables let through before others block.
 	passed []netip.Prefix
 }
@@ -92,7 +107,7 @@ func (r *reader) readAll() error {
 	} else if string(mark) == "\ufeff" {
 		r.in.Discard(len(mark))
 	}
-	for !r.done && len(r.list.Entries) <= mostEntries {
+	for !r.done && len(r.list.Entries)+len(r.rules.blocks) <= mostEntries {
 		text, err := r.in.ReadString('\n')
 		if text != "" {
 			r.line++
@@ -109,6 +124,7 @@ func (r *reader) readAll() error {
 		r.refuse(r.table.began, "table", "the list ends within a table of nftables: it is cut off")
 		r.table.end(r)
 	}
+	r.endRules()
 	return nil
 }
 
@@ -169,7 +185,7 @@ func (r *reader) readPlain(text string) {
 		}
 	}
 	if len(words) == 0 {
-		r.refuse(r.line, text, notTarget)
+		r.refuse(r.line, text, "%s", notTarget)
 	}
 	for _, w := range words {
 		r.take(w, 0, "")

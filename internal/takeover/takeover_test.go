@@ -29,13 +29,16 @@ func tell(l takeover.List) string {
 	for _, r := range l.Refusals {
 		fmt.Fprintf(&b, "%d refused %v\n", r.Line, r)
 	}
+	for _, n := range l.Notes {
+		fmt.Fprintf(&b, "note: %s\n", n)
+	}
 	fmt.Fprintf(&b, "%d expired, %d refused\n", l.Expired, l.Refused)
 	return b.String()
 }
 
 func read(t *testing.T, text string) string {
 	t.Helper()
-	l, err := takeover.Read(strings.NewReader(text), now)
+	l, err := takeover.Read(strings.NewReader(text), takeover.Options{Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +147,7 @@ func TestRefused(t *testing.T) {
 		"table inet t {\nset s {\ntype ipv4_addr\n":                       "cut off",
 		"elements = { 192.0.2.1 . 443 }":                                  "in part only",
 	} {
-		l, err := takeover.Read(strings.NewReader(text), now)
+		l, err := takeover.Read(strings.NewReader(text), takeover.Options{Now: now})
 		if err != nil || len(l.Entries) > 0 || l.Refused != 1 || len(l.Refusals) != 1 {
 			t.Errorf("%.80q: want one refusal, got %s%v", text, tell(l), err)
 		} else if got := l.Refusals[0].String(); !strings.Contains(got, why) || len(got) > 400 {
@@ -158,16 +161,64 @@ func TestOnlyDroppedSetsOfATable(t *testing.T) {
 	for rule, taken := range map[string]int{
 		"ip saddr @s drop": 1,
 		"ip saddr @s counter packets 1 bytes 2 log prefix \"drop\" reject with icmp port-unreachable": 1,
-		"tcp dport { 22, 443 } ip saddr @s reject":                                                    1,
+		"ip saddr @s goto b":                             1,
+		"ip saddr @s counter jump b":                     1,
+		"tcp dport { 22, 443 } ip saddr @s reject":       0,
+		"ip saddr @s goto p":                             0,
+		"ip saddr @s goto a":                             0,
+		"ip saddr @s goto loop":                          0,
+		"ip saddr @s goto gone":                          0,
+		"iifname eth0 ip saddr @s drop":                  0,
 		"ip saddr @s accept":                             0,
 		"ip saddr != @s drop":                            0,
 		"ip saddr @s limit rate over 10/second drop":     0,
 		"ip daddr @s drop":                               0,
 		"ip saddr @s counter comment \"no drop\" accept": 0,
 	} {
-		l, err := takeover.Read(strings.NewReader("table inet t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.1 }\n}\nchain c {\n"+rule+"\n}\n}\n"), now)
-		if err != nil || len(l.Entries) != taken || taken == 0 && l.Refused == 0 {
+		l, err := takeover.Read(strings.NewReader("table inet t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.1 }\n}\nchain c {\n"+rule+"\n}\n"+
+			"chain b {\nip saddr @never accept\ncounter name \"x\" drop\n}\nchain p {\ntcp dport 22 drop\n}\nchain a {\naccept\ndrop\n}\nchain loop {\ngoto loop\n}\n}\n"), takeover.Options{Now: now})
+		if err != nil || len(l.Entries) != taken || taken == 0 && (l.Refused == 0) != strings.HasSuffix(rule, " accept") {
 			t.Errorf("%s: want %d taken, got %s%v", rule, taken, tell(l), err)
+		}
+	}
+}
+
+// Nearly all bans of fail2ban are for some ports. They are refused with what to do about it, and taken if that was done.
+func TestBlocksOfSomePorts(t *testing.T) {
+	const chain = "-A f2b-sshd -s 203.0.113.9/32 -j REJECT --reject-with icmp-port-unreachable\n-A f2b-sshd -j RETURN\n"
+	set := func(rule string) string {
+		return "table inet f2b-table {\nset addr-set-sshd {\ntype ipv4_addr\nelements = { 203.0.113.9 }\n}\nchain f2b-chain {\ntype filter hook input priority filter - 1; policy accept;\n" + rule + "\n}\n}\n"
+	}
+	for _, c := range []struct {
+		name, text string
+		any        bool // that --any-port takes it; without, nothing does
+	}{
+		{"a chain that a rule with ports leads to", "-N f2b-sshd\n-A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd\n" + chain, true},
+		{"the rule stands below it", "*filter\n" + chain + "-A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd\nCOMMIT\n", true},
+		{"over two chains", "-A INPUT -p tcp -m tcp --dport 22 -j bans\n-A bans -j f2b-sshd\n" + chain, true},
+		{"a rule with a port", "-A INPUT -s 203.0.113.9/32 -p tcp -m tcp --dport 22 -j DROP\n", true},
+		{"a chain of one interface", "-A INPUT -i eth0 -j f2b-sshd\n" + chain, false},
+		{"a chain in a loop", "*filter\n-A f2b-sshd -j f2b-sshd\n" + chain, false},
+		{"a chain that nothing leads to", "*filter\n" + chain, false},
+		{"a set", set("tcp dport 22 ip saddr @addr-set-sshd reject"), true},
+		{"a set and several ports", set("tcp dport { 22, 2222 } ip saddr @addr-set-sshd reject with icmp port-unreachable"), true},
+		{"a protocol", set("meta l4proto tcp ip saddr @addr-set-sshd reject"), true},
+		{"an address and a port", "table inet t {\nchain c {\ntype filter hook input priority 0;\ntcp dport 22 ip saddr { 203.0.113.9 } drop\n}\n}\n", true},
+		{"no port but those", set("tcp dport != 22 ip saddr @addr-set-sshd drop"), false},
+		{"another condition", set("ct state established ip saddr @addr-set-sshd drop"), false},
+	} {
+		for _, any := range []bool{false, true} {
+			l, err := takeover.Read(strings.NewReader(c.text), takeover.Options{Now: now, AnyPort: any})
+			taken := len(l.Entries) == 1 && l.Entries[0].Target.String() == "203.0.113.9/32" && l.Refused == 0
+			refused := len(l.Entries) == 0 && l.Refused > 0 && (any || !c.any || strings.Contains(tell(l), "--any-port"))
+			if err != nil || len(l.Notes) > 0 || !(any && c.any && taken || !(any && c.any) && refused) {
+				t.Errorf("%s, any port %v: got %s%v", c.name, any, tell(l), err)
+			}
+		}
+	}
+	for _, text := range []string{"-N f2b-sshd\n" + chain, "table inet f2b-table {\nset addr-set-sshd {\ntype ipv4_addr\nelements = { 203.0.113.9 }\n}\n}\n"} {
+		if got := read(t, text); !strings.Contains(got, "203.0.113.9/32") || !strings.Contains(got, "so it may") {
+			t.Errorf("want it taken with a note that ports cannot be seen, got %s", got)
 		}
 	}
 }
@@ -185,7 +236,7 @@ func TestExpired(t *testing.T) {
 }
 
 func TestRefusalsAreBounded(t *testing.T) {
-	l, err := takeover.Read(strings.NewReader(strings.Repeat("x\n", 5000)), now)
+	l, err := takeover.Read(strings.NewReader(strings.Repeat("x\n", 5000)), takeover.Options{Now: now})
 	if err != nil || l.Refused != 5000 || len(l.Refusals) != 1000 {
 		t.Errorf("want 5000 counted and 1000 kept, got %d and %d, %v", l.Refused, len(l.Refusals), err)
 	}
@@ -193,13 +244,13 @@ func TestRefusalsAreBounded(t *testing.T) {
 
 // A brace in the middle of a list does not end it.
 func TestOnlyAListThatBeginsAsJSONIsLeft(t *testing.T) {
-	if l, err := takeover.Read(strings.NewReader("192.0.2.1\n{\n192.0.2.2\n"), now); err != nil || len(l.Entries) != 2 || l.Refused != 1 {
+	if l, err := takeover.Read(strings.NewReader("192.0.2.1\n{\n192.0.2.2\n"), takeover.Options{Now: now}); err != nil || len(l.Entries) != 2 || l.Refused != 1 {
 		t.Errorf("want two targets and one refusal, got %s%v", tell(l), err)
 	}
 }
 
 func TestNoListAtAll(t *testing.T) {
-	if _, err := takeover.Read(strings.NewReader("\xff\xfe1\x009\x00"), now); err == nil || !strings.Contains(err.Error(), "UTF-16") {
+	if _, err := takeover.Read(strings.NewReader("\xff\xfe1\x009\x00"), takeover.Options{Now: now}); err == nil || !strings.Contains(err.Error(), "UTF-16") {
 		t.Errorf("want UTF-16 refused, got %v", err)
 	}
 }
@@ -215,11 +266,12 @@ func FuzzRead(f *testing.F) {
 		f.Add(string(text))
 	}
 	for _, text := range []string{"ALL: 192.0.2. : DENY", "ip,reason\n192.0.2.1,\"a\nb\"", "192.0.2.1 1;", `{"target":"192.0.2.1"}`, "192.0.2.1-192.0.2.9",
-		"elements = { 192.0.2.1 . 443, \"", "[0:0] -A x ! -s 192.0.2.1 -j DROP"} {
+		"elements = { 192.0.2.1 . 443, \"", "[0:0] -A x ! -s 192.0.2.1 -j DROP",
+		"table inet t {\nset s {\ntype ipv4_addr\nelements = { 192.0.2.0 }\n}\nchain c {\ntype filter hook input;\ntcp dport { 22 } ip saddr & 255.255.255.0 == @s goto d\n}\nchain d {\ndrop\n}\n}"} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		l, err := takeover.Read(strings.NewReader(text), now)
+		l, err := takeover.Read(strings.NewReader(text), takeover.Options{Now: now})
 		if err != nil {
 			return
 		}

@@ -4,10 +4,12 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"regwarden/internal/strict"
 )
 
 // notTarget is why most lines are refused.
-const notTarget = "neither an address nor a network"
+var notTarget = strict.ErrNoTarget.Error()
 
 // mostParts is how many networks a range may fall into. A range of IPv4 falls into at most 62.
 const mostParts = 64
@@ -21,40 +23,28 @@ func targets(text string) (found []netip.Prefix, why string) {
 	if first, last, ok := strings.Cut(text, "-"); ok {
 		return addressRange(first, last)
 	}
-	host, length, ok := strings.Cut(text, "/")
-	addr, why := address(host)
-	if why != "" {
-		return nil, why
+	if host, mask, ok := strings.Cut(text, "/"); ok {
+		if length, ok := maskLength(mask); ok && strings.Contains(host, ".") && !strings.Contains(host, ":") {
+			text = host + "/" + strconv.Itoa(length)
+		}
 	}
-	if !ok {
-		return []netip.Prefix{netip.PrefixFrom(addr, addr.BitLen())}, ""
-	}
-	p, err := netip.ParsePrefix(host + "/" + length)
-	if mask, isMask := maskLength(length); err != nil && isMask && addr.Is4() {
-		p, err = addr.Prefix(mask)
-		p = netip.PrefixFrom(addr, p.Bits())
-	}
-	if err != nil || p.Addr().Is4In6() && p.Bits() < 96 {
-		return nil, notTarget
-	}
-	if p.Addr().Is4In6() {
-		p = netip.PrefixFrom(addr, p.Bits()-96)
-	}
-	if p != p.Masked() {
-		return nil, "an address within a network: write " + addr.String() + " for the address or " + p.Masked().String() + " for all of the network"
+	p, err := strict.Target(text)
+	if err != nil {
+		return nil, err.Error()
 	}
 	return []netip.Prefix{p}, ""
 }
 
+// address reads one end of a range.
 func address(text string) (netip.Addr, string) {
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return addr, notTarget
+	p, err := strict.Target(text)
+	switch {
+	case err != nil:
+		return netip.Addr{}, err.Error()
+	case strings.Contains(text, "/"):
+		return netip.Addr{}, notTarget
 	}
-	if addr.Zone() != "" {
-		return addr, "an address of one interface: a client is known without it"
-	}
-	return addr.Unmap(), ""
+	return p.Addr(), ""
 }
 
 // maskLength reads a netmask such as 255.255.255.0, which iptables and hosts.deny take.

@@ -111,9 +111,12 @@ func (b *Backend) Block(_ context.Context, r control.BlockRequest, by control.Pe
 		return control.Changed{}, &control.Problem{Title: "Bad Request", Status: http.StatusBadRequest,
 			Detail: fmt.Sprintf("for: invalid duration %q", r.For)}
 	}
+	if r.Check {
+		return control.Changed{}, b.Errors["Block"]
+	}
 	b.next++
 	now := b.Now()
-	c := detector.Cause{ID: fmt.Sprintf("manual-%d", b.next), Rule: "manual", By: by.String(), Reason: r.Reason, Since: now, Until: now.Add(d)}
+	c := control.ByHand(b.ledger.Find(target), target, fmt.Sprintf("manual-%d", b.next), by.String(), r.Reason, now, now.Add(d))
 	return control.Changed{Changes: []detector.Change{b.ledger.Add(target, c, now)}}, b.Errors["Block"]
 }
 
@@ -131,13 +134,20 @@ func (b *Backend) Unblock(_ context.Context, r control.UnblockRequest, by contro
 		}
 	}
 	var done control.Changed
-	for _, block := range b.ledger.Blocks() {
-		if target.IsValid() && !target.Overlaps(block.Target) {
-			continue
-		}
+	blocks := b.ledger.Blocks()
+	if target.IsValid() {
+		blocks = control.Meant(blocks, target, detector.DefaultMask)
+	}
+	for _, block := range blocks {
 		done.Changes = append(done.Changes, b.ledger.Lift(block.Target, func(c detector.Cause) bool {
 			return (id == "" || c.ID == id) && (r.Rule == "" || c.Rule == r.Rule)
 		}, by.String(), r.Reason, b.Now())...)
+	}
+	if p := control.OnlyWider(b.ledger.Blocks(), target, r.Rule); p != nil && len(done.Changes) == 0 && target.IsValid() {
+		return done, p
+	}
+	if !r.All {
+		done.Lifted(target, b.ledger.Blocks())
 	}
 	return done, b.Errors["Unblock"]
 }
