@@ -48,7 +48,8 @@ func emptyPlace(ctx context.Context, p store.FirewallPlace) (err error) {
 		return err
 	}
 	defer closeAction(fw)
-	return fw.Flush(ctx)
+	_, err = fw.Flush(ctx)
+	return err
 }
 
 // moveFirewall removes what earlier configurations have left in the kernel, and notes where this one is about to write. It runs before the actions
