@@ -215,6 +215,7 @@ func (r *Runner) failed(a *attempt, err error) {
 	r.status.Failed++
 	if n := unfit(err); n > 0 && r.syncer != nil {
 		r.status.Applied += uint64(max(0, a.size()-n))
+		r.status.LastSuccess = time.Now() // for all else
 		a.carriedOut(n)
 	}
 	if errors.As(err, new(permanent)) && r.syncer == nil {

@@ -190,6 +190,7 @@ func (t *IPTables) Close() error {
 	go func() {
 		done <- t.worker.do(context.Background(), "let go of the chain", func(context.Context) error {
 			t.place.leave()
+			t.families, t.installed = nil, false // who uses it again begins anew
 			return nil
 		})
 	}()

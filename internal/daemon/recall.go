@@ -147,6 +147,9 @@ func (c *core) tick(now time.Time) {
 		c.protect()
 		c.spareAllowed()
 	}
+	if c.moving && c.firewallStands() {
+		c.leaveOld()
+	}
 	if c.due("prune", pruneEvery, now) {
 		c.forgetKnown(now)
 		c.forgetPaths(now)

@@ -8,14 +8,20 @@ import (
 	"regwarden/internal/control"
 )
 
-// adopt makes a plan the one in force. Nothing in it can fail: whatever can was done when it was made. What takes a restart is kept as it is and told.
-func (c *core) adopt(p *plan) control.ReloadResult {
+// adopt makes a plan the one in force. What can fail was done when it was made, but for the firewall, which must stand before anything else is
+// changed: an error leaves all as it was. What takes a restart is kept as it is and told.
+func (c *core) adopt(p *plan) (control.ReloadResult, error) {
 	old := c.plan
 	result := control.ReloadResult{Rules: len(p.set.Rules), Changed: ruleChanges(old.set.Rules, p.set.Rules), Restart: restarts(old.config, p.config)}
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
 	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun
+	if actionsChanged && !keepFirewall(old, p) {
+		if err := c.bringFirewall(p); err != nil {
+			return result, err
+		}
+	}
 	if sourcesChanged {
 		c.stopIntake()
 		result.Changed = append(result.Changed, "sources")
@@ -29,10 +35,15 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	if actionsChanged {
 		c.stopRunners(false)
 		c.emptyRemoved(old.config, p.config)
-		closeFirewall(old)
-		c.moveFirewall()
+		if fw := firewallOf(old); fw != nil && fw != firewallOf(p) {
+			closeAction(fw)
+		}
 		c.protect()
 		c.startRunners(p.actions)
+		if was, had := firewallPlace(old.config); had && firewallOf(p) == nil {
+			c.leftBehind = append(c.leftBehind, was)
+		}
+		c.leaveOld()
 		result.Changed = append(result.Changed, "actions")
 	}
 	if guardsChanged(old.config, p.config) {
@@ -46,7 +57,7 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}
-	return result
+	return result, nil
 }
 
 // ruleChanges tells which rules came, went or are different.
