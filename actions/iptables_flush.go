@@ -140,7 +140,7 @@ func (t *IPTables) clearOther(ctx context.Context) {
 	if err == nil && len(names) > 0 {
 		err = destroySets(ctx, names)
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrForeign) {
 		t.log.Warn("sets of an earlier run may be left, which nothing uses", "error", err)
 	}
 }

@@ -135,8 +135,14 @@ func (n *NFTables) read() (nftState, error) {
 		}
 	}
 	s.counters, err = n.totals()
-	if err = s.understood(err); err == nil && !s.regwardens() {
+	if err = s.understood(err); err != nil || s.regwardens() {
+		return s, err
+	}
+	if gen, err = n.conn.GetGen(); err == nil {
 		err = ErrForeign
+		if gen.ID != s.generation { // parts of it may have gone while it was read
+			err = unix.ERESTART
+		}
 	}
 	return s, err
 }

@@ -18,8 +18,8 @@ func flushCommand() *cobra.Command {
 		Use:   "flush",
 		Short: "remove all that is ours from the kernel",
 		Long: `Flush removes the table, or the chain, rules and sets, that the configured firewall action has made, and those that earlier configurations have left,
-as the database tells, and nothing else. Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be
-stopped, and the same rights.`,
+as the database tells, and nothing else: what somebody else made under such a name is not touched, and of a chain and its sets either all goes or nothing.
+Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be stopped, and the same rights.`,
 		GroupID: groupDaemon,
 		Args:    takes(),
 	}

@@ -219,6 +219,10 @@ func TestAnAddressThatBecomesALifelineIsFreedAtOnce(t *testing.T) {
 		rules := h.rules()
 		return len(h.blocked()) == 4 && strings.Contains(rules, "192.0.2.7") && strings.Contains(rules, "192.0.2.254")
 	})
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.10", For: "1s", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the core has looked at the clock", func() bool { return h.blocked()["203.0.113.10"] == "" }) // and at its host, for the first time
 	began := time.Now()
 	h.command("ip", "-n", name, "addr", "add", "192.0.2.7/24", "dev", "eth0")
 	h.command("ip", "-n", name, "addr", "add", "2001:db8:7::1/64", "dev", "eth0", "nodad")

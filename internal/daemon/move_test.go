@@ -1,7 +1,7 @@
 package daemon_test
 
 import (
-	"fmt"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -111,44 +111,37 @@ func TestAReloadLeavesNoGap(t *testing.T) {
 	h.run()
 	h.blockByHand("203.0.113.9")
 	h.until("it is blocked", func() bool { return strings.Contains(h.rules(), "203.0.113.9") })
-	monitor := exec.Command(h.in[0], append(append([]string{}, h.in[1:]...), "nft", "monitor")...)
-	out, err := monitor.StdoutPipe()
-	if err == nil {
-		err = monitor.Start()
+	told := func() string {
+		text, err := os.ReadFile(h.path("told"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
 	}
+	h.write("told", "")
+	out, err := os.OpenFile(h.path("told"), os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer out.Close()
+	monitor := exec.Command(h.in[0], append(append([]string{}, h.in[1:]...), "nft", "monitor")...)
+	monitor.Stdout = out
+	if err := monitor.Start(); err != nil {
+		t.Fatal(err)
+	}
 	defer func() { monitor.Process.Kill(); monitor.Wait() }()
-	told := ""
-	read := func(until string) {
-		t.Helper()
-		b := make([]byte, 64<<10)
-		for !strings.Contains(told, until) {
-			n, err := out.Read(b)
-			if err != nil {
-				t.Fatalf("%v after %s", err, told)
-			}
-			told += string(b[:n])
-		}
-	}
-	for i := 0; !strings.Contains(told, "probe"); i++ { // it listens
-		h.inside(fmt.Sprintf("nft add table ip probe%d; nft delete table ip probe%d", i, i))
-		read("")
-		if i == 0 {
-			b := make([]byte, 4<<10)
-			n, _ := out.Read(b)
-			told += string(b[:n])
-		}
-	}
+	h.until("somebody listens", func() bool {
+		h.inside("nft add table ip probe; nft delete table ip probe")
+		return strings.Contains(told(), "probe")
+	})
 	h.configure("[actions.nftables]\ntable = \"other\"\nowner = false\n")
 	if _, err := h.client.Reload(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	read("delete table inet regwarden")
-	added, removed := strings.Index(told, "add element inet other v4_32 { 203.0.113.9"), strings.Index(told, "delete table inet regwarden")
+	h.until("the old one has gone", func() bool { return strings.Contains(told(), "delete table inet regwarden") })
+	added, removed := strings.Index(told(), "add element inet other v4_32 { 203.0.113.9"), strings.Index(told(), "delete table inet regwarden")
 	if added < 0 || added > removed {
-		t.Errorf("want the new one filled before the old one goes, got %s", told)
+		t.Errorf("want the new one filled before the old one goes, got %s", told())
 	}
 }
 
