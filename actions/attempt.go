@@ -35,6 +35,15 @@ func (a *attempt) oldest() uint64 {
 	return slices.MinFunc(a.changes, func(x, y queued) int { return int(x.sequence) - int(y.sequence) }).sequence
 }
 
+// carriedOut notes that of all changes only so many are left: blocks for which there was no room.
+func (a *attempt) carriedOut(left int) {
+	if a.sync {
+		a.settles.changes = left
+		return
+	}
+	a.changes = a.changes[max(0, len(a.changes)-left):]
+}
+
 // permanent is an error that the same change would meet again and again.
 type permanent struct{ error }
 
@@ -204,6 +213,11 @@ func (r *Runner) failed(a *attempt, err error) {
 	r.busy = nil
 	r.status.Healthy, r.status.LastError, r.status.LastErrorTime = false, err.Error(), time.Now()
 	r.status.Failed++
+	if n := unfit(err); n > 0 && r.syncer != nil {
+		r.status.Applied += uint64(max(0, a.size()-n))
+		r.status.LastSuccess = time.Now() // for all else
+		a.carriedOut(n)
+	}
 	if errors.As(err, new(permanent)) && r.syncer == nil {
 		r.status.Dropped += uint64(len(a.changes))
 	} else {

@@ -185,7 +185,7 @@ func TestDockersPublishedPortsAreCovered(t *testing.T) {
 		reaches(row.name, netlab.AttackerV4, !row.covers)
 		reaches(row.name, netlab.AttackerV6, !row.covers)
 		reaches(row.name, netlab.ClientV4, true)
-		if err := row.a.Flush(t.Context()); err != nil {
+		if _, err := row.a.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		reaches(row.name+", flushed", netlab.AttackerV4, true)

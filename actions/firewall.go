@@ -17,8 +17,8 @@ type Firewall interface {
 	Watcher
 	// Check says what keeps it from working on this host and what to do about it, and what else is worth knowing. It changes nothing.
 	Check() (problems, notes []string)
-	// Flush removes all that is ours from the kernel and nothing else.
-	Flush(ctx context.Context) error
+	// Flush removes all that is ours from the kernel and nothing else, or, with an error, nothing. It says whether there was anything.
+	Flush(ctx context.Context) (removed bool, err error)
 	// SetNever replaces the prefixes that pass whatever is blocked.
 	SetNever(ctx context.Context, never []netip.Prefix) error
 	// Healed is how often it was made right again after somebody else had changed it.

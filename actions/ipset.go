@@ -25,10 +25,10 @@ const (
 	ipsetCreate   = 2
 	ipsetDestroy  = 3
 	ipsetSwap     = 6
+	ipsetList     = 7
 	ipsetAdd      = 9
 	ipsetDel      = 10
 	ipsetTest     = 11
-	ipsetHeader   = 12
 )
 
 // The attributes of a command.
@@ -38,6 +38,7 @@ const (
 	ipsetAttrTypeName = 3 // of swap: the other set
 	ipsetAttrRevision = 4
 	ipsetAttrFamily   = 5
+	ipsetAttrFlags    = 6
 	ipsetAttrData     = 7
 	ipsetAttrADT      = 8
 	ipsetAttrLine     = 9
@@ -50,6 +51,9 @@ const (
 	ipsetDataTimeout  = 6
 	ipsetDataHashSize = 18
 	ipsetDataMaxElem  = 19
+	ipsetDataUses     = 25 // how many rules and lists refer to the set
+
+	ipsetHeadOnly = 4 // a flag of list: not the elements
 
 	ipsetIPv4 = 1
 	ipsetIPv6 = 2
@@ -87,14 +91,19 @@ func (s *ipsetConn) ask(command int, flags netlink.HeaderFlags, attributes []byt
 }
 
 func (s *ipsetConn) execute(m netlink.Message) ([]netlink.Message, error) {
-	answered := time.Now().Add(ipsetAnswer)
-	if !s.end.IsZero() && s.end.Before(answered) {
-		answered = s.end
-	}
-	if err := s.conn.SetDeadline(answered); err != nil {
+	if err := s.conn.SetDeadline(s.answered()); err != nil {
 		return nil, err
 	}
 	return s.conn.Execute(m)
+}
+
+// answered is when the kernel must have answered.
+func (s *ipsetConn) answered() time.Time {
+	answered := time.Now().Add(ipsetAnswer)
+	if !s.end.IsZero() && s.end.Before(answered) {
+		return s.end
+	}
+	return answered
 }
 
 // supported fails where the kernel has no ipset or we may not use it.
@@ -103,34 +112,117 @@ func (s *ipsetConn) supported() error {
 	return ipsetError("ask the kernel for ipset", err)
 }
 
-// find says whether the set is there, and fails if it is another kind of set.
-func (s *ipsetConn) find(name string, v6 bool) (bool, error) {
+// ipsetHead is what is to know of a set of ours besides its elements.
+type ipsetHead struct {
+	there      bool
+	references int
+	most       uint32 // elements
+}
+
+// own is find, and fails also if the set has room for another number of elements than every regwarden gives it: then somebody else has made it.
+func (s *ipsetConn) own(name string, v6 bool) (ipsetHead, error) {
+	head, err := s.find(name, v6)
+	if err == nil && head.there && head.most != setSize {
+		err = foreignSet("look at set "+name, fmt.Sprintf("with maxelem %d and not %d", head.most, setSize))
+	}
+	return head, err
+}
+
+func foreignSet(what, how string) error {
+	return caused{fmt.Errorf("%s: somebody else's set has that name, %s: destroy it or choose another set name (set in [actions.iptables])", what, how), ErrForeign}
+}
+
+// find looks for the set, and fails if it is of another kind than ours.
+func (s *ipsetConn) find(name string, v6 bool) (ipsetHead, error) {
 	what := "look at set " + name
-	answer, err := s.ask(ipsetHeader, 0, appendName(nil, ipsetAttrSetName, name))
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
-	}
-	if err != nil {
-		return false, ipsetError(what, err)
-	}
-	for _, m := range answer {
-		if len(m.Data) < 4 {
-			continue
-		}
-		attributes, err := netlink.UnmarshalAttributes(m.Data[4:])
-		if err != nil {
-			return false, fmt.Errorf("%s: %w", what, err)
-		}
-		for _, a := range attributes {
-			switch {
-			case a.Type == ipsetAttrTypeName && nlenc.String(a.Data) != ipsetType:
-				return true, fmt.Errorf("%s: somebody else's set has that name, of type %s: destroy it or choose another set name", what, clean(nlenc.String(a.Data), 32))
-			case a.Type == ipsetAttrFamily && len(a.Data) == 1 && a.Data[0] != familyOf(v6):
-				return true, fmt.Errorf("%s: somebody else's set has that name, of the other address family: destroy it or choose another set name", what)
+	var head ipsetHead
+	kind, family, timed := "", byte(0), false
+	err := s.list(name, true, func(attribute uint16, value []byte) {
+		head.there = true
+		switch {
+		case attribute == ipsetAttrTypeName:
+			kind = nlenc.String(value)
+		case attribute == ipsetAttrFamily && len(value) == 1:
+			family = value[0]
+		case attribute == ipsetAttrData:
+			for attribute, value := range attributes(value) {
+				switch {
+				case attribute == ipsetDataTimeout:
+					timed = true
+				case attribute == ipsetDataMaxElem && len(value) == 4:
+					head.most = binary.BigEndian.Uint32(value)
+				case attribute == ipsetDataUses && len(value) == 4:
+					head.references = int(binary.BigEndian.Uint32(value))
+				}
 			}
 		}
+	})
+	if errors.Is(err, unix.ENOENT) {
+		return ipsetHead{}, nil
 	}
-	return true, nil
+	if err != nil {
+		return head, ipsetError(what, err)
+	}
+	switch {
+	case kind != ipsetType:
+		return head, foreignSet(what, "of type "+clean(kind, 32))
+	case family != familyOf(v6):
+		return head, foreignSet(what, "of the other address family")
+	case !timed:
+		return head, foreignSet(what, "without timeouts")
+	}
+	return head, nil
+}
+
+// list hands over the attributes of a set as the kernel lists them, in several messages if it is large.
+func (s *ipsetConn) list(name string, headOnly bool, each func(attribute uint16, value []byte)) error {
+	data := []byte{unix.AF_INET, 0, 0, 0} // struct nfgenmsg
+	data = appendName(appendAttr(data, ipsetAttrProtocol, ipsetVersion), ipsetAttrSetName, name)
+	if headOnly {
+		data = appendUint32(data, ipsetAttrFlags, ipsetHeadOnly)
+	}
+	m := netlink.Message{Data: data}
+	m.Header.Type = netlink.HeaderType(ipsetSubsystem<<8 | ipsetList)
+	return dump(s.conn, m, s.answered(), func(data []byte) {
+		if len(data) < 4 {
+			return
+		}
+		for attribute, value := range attributes(data[4:]) {
+			each(attribute, value)
+		}
+	})
+}
+
+// elements hands over the elements of a set; 0 seconds are for ever.
+func (s *ipsetConn) elements(name string, each func(element)) error {
+	err := s.list(name, false, func(attribute uint16, value []byte) {
+		if attribute != ipsetAttrADT {
+			return
+		}
+		for _, one := range attributes(value) {
+			var e element
+			var addr netip.Addr
+			bits := -1
+			for attribute, value := range attributes(one) {
+				switch {
+				case attribute == ipsetDataIP:
+					for _, ip := range attributes(value) {
+						addr, _ = netip.AddrFromSlice(ip)
+					}
+				case attribute == ipsetDataCIDR && len(value) == 1:
+					bits = int(value[0])
+				case attribute == ipsetDataTimeout && len(value) == 4:
+					e.seconds = binary.BigEndian.Uint32(value)
+				}
+			}
+			if bits < 0 {
+				bits = addr.BitLen()
+			}
+			e.network = netip.PrefixFrom(addr, bits)
+			each(e)
+		}
+	})
+	return ipsetError("list set "+name, err)
 }
 
 func familyOf(v6 bool) byte {

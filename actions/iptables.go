@@ -67,6 +67,7 @@ type IPTables struct {
 	damaged   bool        // something of ours was found missing; the next rewrite that succeeds heals it
 	refresh   time.Time   // when a block that is longer than a set can hold wants to be entered again
 	watch     xtWatch
+	proofs    budget
 }
 
 // The ways to prefer sets.
@@ -180,12 +181,25 @@ func xtNever(networks []netip.Prefix) ([]netip.Prefix, error) {
 	return slices.Compact(never), nil
 }
 
-// Close lets another daemon have the chain, which stays with its blocks.
+// closeWait is how long Close waits for a command that hangs.
+const closeWait = 3 * time.Second
+
+// Close lets another daemon have the chain, which stays with its blocks. It does not wait for a command that hangs: the chain is let go when that ends.
 func (t *IPTables) Close() error {
-	return t.worker.do(context.Background(), "let go of the chain", func(context.Context) error {
-		t.place.leave()
-		return nil
-	})
+	done := make(chan error, 1)
+	go func() {
+		done <- t.worker.do(context.Background(), "let go of the chain", func(context.Context) error {
+			t.place.leave()
+			t.families, t.installed = nil, false // who uses it again begins anew
+			return nil
+		})
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(closeWait):
+		return fmt.Errorf("action %s: let go of the chain: an earlier command still runs", t.options.Name)
+	}
 }
 
 // Name is the configured name.
@@ -210,7 +224,7 @@ func (t *IPTables) Apply(ctx context.Context, changes []detector.Change) error {
 			return err
 		}
 		err := t.apply(ctx, t.enter(changes))
-		t.doubted = t.doubted || err != nil
+		t.doubted = t.doubted || err != nil && unfit(err) == 0
 		return err
 	})
 }
@@ -269,6 +283,9 @@ func (t *IPTables) SetNever(ctx context.Context, networks []netip.Prefix) error 
 			return nil
 		}
 		err := t.rewrite(ctx)
+		if unfit(err) > 0 {
+			return nil // Apply and Sync tell of it
+		}
 		if err != nil { // the next Sync makes everything, and Watch asks for one
 			t.installed = false
 			reason := "the never-block networks could not be changed"

@@ -20,9 +20,14 @@ const beforeRefresh = longestTimeout / 2 * time.Second
 
 // rewrite makes everything right: chain, jump, sets, blocks.
 func (t *IPTables) rewrite(ctx context.Context) error {
+	if !t.installed {
+		if err := t.survey(ctx); err != nil {
+			return err
+		}
+	}
 	sets, err := t.rewriteAsPreferred(ctx)
-	t.doubted = err != nil
-	if err != nil {
+	t.doubted = err != nil && unfit(err) == 0
+	if err != nil && unfit(err) == 0 {
 		return err
 	}
 	if !t.installed {
@@ -33,7 +38,7 @@ func (t *IPTables) rewrite(ctx context.Context) error {
 	}
 	t.installed, t.sets, t.damaged = true, sets, false
 	t.watch.known = false
-	return nil
+	return err
 }
 
 // rewriteAsPreferred says whether blocks are elements of sets now.
@@ -75,8 +80,8 @@ func (t *IPTables) rewriteSets(ctx context.Context) error {
 // rewriteSet makes chain and set right. A chain that asks the set, or is empty, comes first, for what the set holds already is better than
 // nothing; one that holds a rule a block goes only when the set is full.
 func (t *IPTables) rewriteSet(ctx context.Context, s *ipsetConn, f *xtFamily) error {
-	there, err := s.find(f.set, f.v6)
-	if err == nil && !there {
+	head, err := s.find(f.set, f.v6)
+	if err == nil && !head.there {
 		err = s.create(f.set, f.v6, len(f.held))
 	}
 	if err != nil {
@@ -244,10 +249,22 @@ func (t *IPTables) dropsOf(target netip.Prefix) []xtRule {
 // rewriteRules is for hosts without sets. Rules that stand and are wanted stay.
 func (t *IPTables) rewriteRules(ctx context.Context) error {
 	var errs []error
+	over := &Unfit{}
+	var texts []string
 	for _, f := range t.families {
-		errs = append(errs, t.ensureBlockRules(ctx, f))
+		err := t.ensureBlockRules(ctx, f)
+		if n := unfit(err); n > 0 {
+			over.Blocks += n
+			texts = append(texts, err.Error())
+			continue
+		}
+		errs = append(errs, err)
 	}
-	return together(errs...)
+	if err := together(errs...); err != nil || over.Blocks == 0 {
+		return err
+	}
+	over.text = strings.Join(texts, "; ")
+	return over
 }
 
 // ensureBlockRules makes our chain hold the head and then the rules of the blocks, up to the cap.
@@ -278,52 +295,78 @@ func (t *IPTables) ensureBlockRules(ctx context.Context, f *xtFamily) error {
 		return err
 	}
 	f.standing = want
-	if err := f.seal(ctx, len(head)); err != nil || over == 0 {
+	if err := f.seal(ctx, len(head)); err != nil || len(over) == 0 {
 		return err
 	}
 	family := "IPv4"
 	if f.v6 {
 		family = "IPv6"
 	}
-	return fmt.Errorf("%d of %d %s blocks do not stand: without sets each is a rule, and %d are the most (max_rules): load the kernel module ip_set_hash_net, or use the nftables action",
-		over, over+len(want), family, t.options.RuleCap)
+	hint := "load the kernel module ip_set_hash_net"
+	if t.options.PreferIPSet == ipsetNever {
+		hint = `set ipset = "auto"`
+	}
+	return &Unfit{Blocks: len(over), text: fmt.Sprintf("%d of %d %s blocks do not stand (%s): without sets each is a rule, and %d are the most (max_rules): %s, raise max_rules, or use the nftables action",
+		len(over), len(over)+len(want), family, someTargets(over), t.options.RuleCap, hint)}
+}
+
+// Unfit is the error of an action that has carried out what it was told, except for some blocks for which there is no room.
+type Unfit struct {
+	Blocks int
+	text   string
+}
+
+func (u *Unfit) Error() string { return u.text }
+
+// unfit is how many blocks found no room, where that is all that is wrong; 0 for any other error.
+func unfit(err error) int {
+	if u := (*Unfit)(nil); errors.As(err, &u) {
+		return u.Blocks
+	}
+	return 0
+}
+
+// someTargets names a few.
+func someTargets(all []netip.Prefix) string {
+	const some = 5
+	var names []string
+	for _, target := range all[:min(some, len(all))] {
+		names = append(names, target.String())
+	}
+	if len(all) > some {
+		names = append(names, fmt.Sprintf("and %d more", len(all)-some))
+	}
+	return strings.Join(names, ", ")
 }
 
 // standing returns the blocks that stand as rules, and whether the chain can be put right by single rules.
-func (t *IPTables) standing(f *xtFamily, s xtState, head []xtRule) (map[netip.Prefix]bool, bool) {
-	there := make(map[netip.Prefix]bool)
-	n := len(head)
-	if !s.hasOurs || len(s.ours) < n || !reads(s.ours[:n], head) && !(f.sealed != nil && slices.Equal(s.ours[:n], f.sealed)) {
-		return there, false
-	}
+func (t *IPTables) standing(f *xtFamily, s xtState, head []xtRule) (there map[netip.Prefix]bool, right bool) {
+	there = make(map[netip.Prefix]bool)
 	rules := make(map[string]int)
-	for _, line := range s.ours[n:] {
-		rules[line]++
-	}
-	for _, line := range s.ours[n:] {
+	n := len(head)
+	right = s.hasOurs && len(s.ours) >= n && (reads(s.ours[:n], head) || f.sealed != nil && slices.Equal(s.ours[:n], f.sealed))
+	for i, line := range s.ours {
 		words := strings.Fields(line)
-		if len(words) < 2 || words[0] != "-s" {
-			return nil, false
+		if len(words) >= 2 && words[0] == "-s" && words[len(words)-1] == "DROP" {
+			if target, err := netip.ParsePrefix(words[1]); err == nil {
+				there[target] = true
+				rules[line]++
+				continue
+			}
 		}
-		target, err := netip.ParsePrefix(words[1])
-		if err != nil {
-			return nil, false
-		}
-		there[target] = true
+		right = right && i < n // behind the head there are only blocks
 	}
 	for target := range there {
 		for _, r := range t.dropsOf(target) {
-			if rules[r.String()] != 1 {
-				return nil, false
-			}
+			right = right && rules[r.String()] == 1
 			delete(rules, r.String())
 		}
 	}
-	return there, len(rules) == 0
+	return there, right && len(rules) == 0
 }
 
-// wanted returns the blocks that should stand, and how many find no room. Those that stand keep their place; of others, the longest come first.
-func (t *IPTables) wanted(f *xtFamily, there map[netip.Prefix]bool) (map[netip.Prefix]bool, int) {
+// wanted returns the blocks that should stand, and those that find no room. Those that stand keep their place; of others, the longest come first.
+func (t *IPTables) wanted(f *xtFamily, there map[netip.Prefix]bool) (want map[netip.Prefix]bool, over []netip.Prefix) {
 	now := t.options.Clock()
 	var all []netip.Prefix
 	for target, until := range f.held {
@@ -341,11 +384,11 @@ func (t *IPTables) wanted(f *xtFamily, there map[netip.Prefix]bool) (map[netip.P
 		return cmp.Or(f.held[b].Compare(f.held[a]), a.Compare(b))
 	})
 	n := min(len(all), t.options.RuleCap)
-	want := make(map[netip.Prefix]bool, n)
+	want = make(map[netip.Prefix]bool, n)
 	for _, target := range all[:n] {
 		want[target] = true
 	}
-	return want, len(all) - n
+	return want, all[n:]
 }
 
 // adjust deletes the rules that are not wanted and appends those that are not there.

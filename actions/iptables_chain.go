@@ -36,6 +36,8 @@ func jumpTo(chain string) xtRule { return xtRule{"-j", chain} }
 type xtState struct {
 	hook      []string // the rules of the hook, in order
 	ours      []string // the rules of our chain
+	next      []string // those of the one that takes its place
+	others    []string // the rules of others that lead to one of them
 	hasOurs   bool
 	hasNext   bool
 	jumps     int // from the hook to our chain
@@ -82,6 +84,14 @@ func (x *xtTable) parse(listing string) xtState {
 			}
 		case x.chain:
 			s.ours = append(s.ours, canonicalRule(rule))
+		case x.chain + nextSuffix:
+			s.next = append(s.next, canonicalRule(rule))
+		}
+		if words := strings.Fields(rule); len(words) >= 2 && (chain != hook || len(words) > 2) {
+			leads, to := words[len(words)-2], words[len(words)-1]
+			if (leads == "-j" || leads == "-g") && (to == x.chain || to == x.chain+nextSuffix) {
+				s.others = append(s.others, rest)
+			}
 		}
 	}
 	return s

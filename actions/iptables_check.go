@@ -71,46 +71,55 @@ func (t *IPTables) check(ctx context.Context) (problems, notes []string) {
 		if tool.variant == variantLegacy && !legacyRaw(tool.v6) {
 			continue // to look would make the table
 		}
-		if _, err := (&xtTable{xtTool: tool, chain: t.options.Chain}).look(ctx); err != nil {
+		x := &xtTable{xtTool: tool, chain: t.options.Chain}
+		s, err := x.look(ctx)
+		if err == nil {
+			err = x.foreign(&s, t.setName(tool.v6))
+		}
+		if err != nil {
 			problem(err.Error())
 		}
 	}
 	d := lookForDocker(ctx, t.options.Namespace)
 	notes = append(notes, d.notes(t.options.Ports)...)
-	weaker := t.checkSets(ctx, raw)
+	weaker, foreign := t.checkSets(ctx, raw)
 	switch {
 	case weaker == "":
+	case foreign:
+		problem(weaker)
 	case t.options.PreferIPSet == ipsetRequire:
 		problem(weaker)
+	case t.options.PreferIPSet == ipsetNever:
+		note(fmt.Sprintf(`sets are switched off by ipset = "never": each block is a rule; no more than %d of each family stand (max_rules), and they end only while the daemon runs`, t.options.RuleCap))
 	default:
 		note(fmt.Sprintf("%s; until then each block is a rule: no more than %d of each family stand, and they end only while the daemon runs", weaker, t.options.RuleCap))
 	}
 	return problems, notes
 }
 
-// checkSets says why blocks cannot be elements of sets, or "".
-func (t *IPTables) checkSets(ctx context.Context, raw bool) string {
+// checkSets says why blocks cannot be elements of sets, or "", and whether that is because the sets are somebody else's.
+func (t *IPTables) checkSets(ctx context.Context, raw bool) (why string, foreign bool) {
 	if t.options.PreferIPSet == ipsetNever {
-		return `sets are switched off by ipset = "never": set it to "auto"`
+		return "switched off", false
 	}
 	s, err := dialIPSet(ctx)
 	if err != nil {
-		return err.Error()
+		return err.Error(), false
 	}
 	defer s.close()
 	err = s.supported()
 	for _, v6 := range []bool{false, true} {
 		if err == nil {
-			_, err = s.find(t.setName(v6), v6)
+			_, err = s.own(t.setName(v6), v6)
 		}
 	}
 	switch {
 	case err != nil:
-		return err.Error()
+		return err.Error(), errors.Is(err, ErrForeign)
 	case !raw:
-		return "CAP_NET_RAW is missing, which iptables wants for sets: give the service AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW"
+		return "CAP_NET_RAW is missing, which iptables wants for sets: give the service AmbientCapabilities=CAP_NET_ADMIN CAP_NET_RAW", false
 	}
-	return ""
+	return "", false
 }
 
 // capable says whether this thread has the capability.

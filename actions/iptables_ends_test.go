@@ -132,7 +132,7 @@ func TestIPTablesRulesHaveACap(t *testing.T) {
 		blocks = append(blocks, xtBlock(fmt.Sprintf("203.0.113.%d/32", i), time.Duration(i+1)*time.Hour))
 	}
 	err := a.Sync(t.Context(), blocks)
-	want := "write blocks with iptables: 2 of 5 IPv4 blocks do not stand: without sets each is a rule, and 3 are the most (max_rules): load the kernel module ip_set_hash_net, or use the nftables action"
+	want := "write blocks with iptables: 2 of 5 IPv4 blocks do not stand (203.0.113.1/32, 203.0.113.0/32): without sets each is a rule, and 3 are the most (max_rules): set ipset = \"auto\", raise max_rules, or use the nftables action"
 	if err == nil || err.Error() != want {
 		t.Errorf("want %q, got %v", want, err)
 	}

@@ -260,9 +260,9 @@ func xtLinesWith(text, part string) (n int) {
 // xtHalf are states in which a kill may leave the chains, with what is done to a table that is right.
 var xtHalf = map[string]string{
 	"the next chain begun":        "-N REGWARDEN-new; -A REGWARDEN-new -i lo -j RETURN",
-	"both hooked in":              "-N REGWARDEN-new; -A REGWARDEN-new -s 203.0.113.7/32 -j DROP; -I PREROUTING 1 -j REGWARDEN-new",
-	"only the next one hooked in": "-N REGWARDEN-new; -A REGWARDEN-new -s 203.0.113.7/32 -j DROP; -I PREROUTING 1 -j REGWARDEN-new; -D PREROUTING -j REGWARDEN",
-	"the old one gone":            "-N REGWARDEN-new; -A REGWARDEN-new -s 203.0.113.7/32 -j DROP; -I PREROUTING 1 -j REGWARDEN-new; -D PREROUTING -j REGWARDEN; -F REGWARDEN; -X REGWARDEN",
+	"both hooked in":              "-N REGWARDEN-new; -A REGWARDEN-new -i lo -j RETURN; -A REGWARDEN-new -s 203.0.113.7/32 -j DROP; -I PREROUTING 1 -j REGWARDEN-new",
+	"only the next one hooked in": "-N REGWARDEN-new; -A REGWARDEN-new -i lo -j RETURN; -A REGWARDEN-new -s 203.0.113.7/32 -j DROP; -I PREROUTING 1 -j REGWARDEN-new; -D PREROUTING -j REGWARDEN",
+	"the old one gone":            "-N REGWARDEN-new; -A REGWARDEN-new -i lo -j RETURN; -A REGWARDEN-new -s 203.0.113.7/32 -j DROP; -I PREROUTING 1 -j REGWARDEN-new; -D PREROUTING -j REGWARDEN; -F REGWARDEN; -X REGWARDEN",
 	"two jumps":                   "-A PREROUTING -j REGWARDEN; -I PREROUTING 1 -m comment --comment x; -A PREROUTING -j REGWARDEN",
 }
 

@@ -173,7 +173,7 @@ func TestIPTablesFlushRemovesWhatIsOursOnly(t *testing.T) {
 			t.Fatal("want a difference before")
 		}
 		for range 2 {
-			if err := ipTables(t, o).Flush(t.Context()); err != nil { // as the verb does, in another process
+			if _, err := ipTables(t, o).Flush(t.Context()); err != nil { // as the verb does, in another process
 				t.Fatal(err)
 			}
 			if got := all(); got != before {
@@ -206,7 +206,7 @@ func TestIPTablesLeavesOthersSetsAlone(t *testing.T) {
 			if err := a.Sync(t.Context(), nil); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("want %q, got %v", want, err)
 			}
-			if err := a.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := a.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("want %q, got %v", want, err)
 			}
 		})

@@ -46,7 +46,7 @@ func (t *IPTables) prepare(ctx context.Context) error {
 	case lonely:
 		return errors.New(lonelyProblem)
 	}
-	if err := t.place.take(t.options.Namespace, "iptables/"+t.options.Chain); err != nil {
+	if err := t.take(chainPlace(t.options.Chain), setPlace(t.options.SetName)); err != nil {
 		return err
 	}
 	tools, why, err := t.choose(ctx)

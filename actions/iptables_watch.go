@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -137,8 +138,8 @@ func (t *IPTables) missingInSets(ctx context.Context, now time.Time) (string, er
 	}
 	defer s.close()
 	for _, f := range t.families {
-		there, err := s.find(f.set, f.v6)
-		if !there && err == nil {
+		head, err := s.find(f.set, f.v6)
+		if !head.there && err == nil {
 			return "set " + f.set + " is gone", nil
 		}
 		if err != nil {
@@ -151,6 +152,33 @@ func (t *IPTables) missingInSets(ctx context.Context, now time.Time) (string, er
 			case !there:
 				return "blocks are gone from set " + f.set, nil
 			}
+		}
+	}
+	return t.prove(s, now)
+}
+
+// prove compares every element of the sets with the blocks, and when it ends, as often as that costs little.
+func (t *IPTables) prove(s *ipsetConn, now time.Time) (string, error) {
+	if !t.proofs.due() {
+		return "", nil
+	}
+	defer t.proofs.spent(time.Now())
+	for _, f := range t.families {
+		var what string
+		err := s.elements(f.set, func(e element) {
+			until, held := f.held[e.network]
+			switch left := time.Duration(e.seconds) * time.Second; {
+			case !held:
+				what = "set " + f.set + " has elements that are not ours"
+			case e.seconds == 0 || !endsAt(left, until.Sub(now), longestTimeout*time.Second):
+				what = "elements of set " + f.set + " end at another time"
+			}
+		})
+		if errors.Is(err, errDumpMoved) {
+			continue
+		}
+		if what != "" || err != nil {
+			return what, err
 		}
 	}
 	return "", nil
@@ -200,6 +228,9 @@ func (t *IPTables) rulesStand(f *xtFamily, s *xtState) bool {
 	there := make(map[string]bool)
 	for _, line := range s.ours[n:] {
 		there[line] = true
+	}
+	if len(s.ours[n:]) != len(f.standing)*len(t.dropsOf(netip.Prefix{})) {
+		return false // a block that is not ours is one that nobody can explain or lift
 	}
 	for target := range f.standing {
 		for _, r := range t.dropsOf(target) {

@@ -69,6 +69,8 @@ type NFTables struct {
 	rules      []*nftables.Rule // as they stand in the kernel, with their handles
 	held       map[netip.Prefix]time.Time
 	generation uint32 // of the whole ruleset, after our own last change
+	proofs     budget
+	unproven   bool   // others changed the ruleset since every element was looked at
 	doubted    bool   // Watch asked for a Sync
 	damaged    bool   // what Watch or Apply found missing; the next Sync heals it
 	broken     string // why Watch shall ask for a Sync: a failed SetNever has no caller that would
@@ -210,27 +212,35 @@ func (n *NFTables) SetNever(ctx context.Context, never []netip.Prefix) error {
 	return nil
 }
 
-// Flush removes the table with all blocks, and nothing else.
-func (n *NFTables) Flush(ctx context.Context) error {
+// Flush removes the table with all blocks, and nothing else. It says whether there was one.
+func (n *NFTables) Flush(ctx context.Context) (removed bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := ctx.Err(); err != nil {
-		return err
+		return false, err
 	}
 	if err := n.open(); err != nil {
-		return err
+		return false, err
 	}
-	if err := n.place.take(n.options.Namespace, "nftables/"+n.options.Table); err != nil {
-		return fmt.Errorf("action %s: %w", n.options.Name, err)
+	if err := n.take(); err != nil {
+		return false, err
 	}
 	n.synced, n.doubted, n.damaged = false, false, false
 	before, err := n.look()
 	if err != nil || !before.exists {
-		return err
+		return false, err
 	}
 	n.conn.DelTable(n.table())
 	if err := n.commit("remove", nil); err != nil && !errors.Is(err, errChanged) {
-		return err
+		return false, err
+	}
+	return true, nil
+}
+
+// take holds the table against other daemons.
+func (n *NFTables) take() error {
+	if err := n.place.take(n.options.Namespace, "nftables/"+n.options.Table); err != nil {
+		return fmt.Errorf("action %s: table inet %s: %w", n.options.Name, n.options.Table, n.cause(err))
 	}
 	return nil
 }

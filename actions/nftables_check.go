@@ -72,7 +72,7 @@ func (n *NFTables) rehearse() error {
 	t := n.table()
 	t.Name += "-check"
 	c := n.conn
-	c.AddTable(t)
+	c.CreateTable(t) // not one that is there: it would be deleted
 	for _, name := range []string{counterBlocked4, counterBlocked6, counterResets} {
 		c.AddObj(&nftables.NamedObj{Table: t, Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
 	}

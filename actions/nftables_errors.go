@@ -10,7 +10,9 @@ import (
 
 var (
 	// ErrOwned means that another process that lives has this place in the kernel.
-	ErrOwned = errors.New("another regwarden owns it: end that one, or give this one a table of another name")
+	ErrOwned = errors.New("another regwarden owns it")
+	// ErrForeign means that somebody else, who is no regwarden, has made what has the name that we should use.
+	ErrForeign = errors.New("it is there already and is not regwarden's")
 	// errChanged means that the table is not as it was made; writing it anew heals that.
 	errChanged = errors.New("another program has changed or removed it")
 
@@ -45,7 +47,9 @@ func (n *NFTables) cause(err error) error {
 	}
 	switch {
 	case is(ErrOwned):
-		return ErrOwned
+		return fmt.Errorf("%w: end that one, or give this one a table of another name (table in [actions.nftables])", ErrOwned)
+	case is(ErrForeign):
+		return fmt.Errorf("%w: nothing of it is touched; choose a table of another name (table in [actions.nftables]), or remove that one", ErrForeign)
 	case is(unix.EPERM, unix.EACCES):
 		return n.denial()
 	case is(unix.ENOENT, unix.EEXIST, unix.EBUSY, unix.ERESTART):
@@ -69,7 +73,7 @@ func (n *NFTables) denial() error {
 		return errCapability
 	}
 	if err == nil && n.foreign(t) != nil {
-		return ErrOwned
+		return n.cause(ErrOwned)
 	}
 	return fmt.Errorf("the kernel denies it (%w)", unix.EPERM)
 }

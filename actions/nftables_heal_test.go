@@ -59,6 +59,15 @@ func TestAPlainTableIsHealed(t *testing.T) {
 		{"an element deleted", "elements of set v4_32 are gone", func(t *testing.T, n *netlab.Namespace) {
 			nft(t, n, "delete element inet regwarden v4_32 { 203.0.113.7 }")
 		}, true},
+		{"an element that is to end at once", "elements of set v4_32 end at another time", func(t *testing.T, n *netlab.Namespace) {
+			nft(t, n, "delete element inet regwarden v4_32 { 203.0.113.7 }\nadd element inet regwarden v4_32 { 203.0.113.7 timeout 1s }")
+		}, false},
+		{"an element that is never to end", "elements of set v4_32 end at another time", func(t *testing.T, n *netlab.Namespace) {
+			nft(t, n, "delete element inet regwarden v4_32 { 203.0.113.7 }\nadd element inet regwarden v4_32 { 203.0.113.7 }")
+		}, false},
+		{"an element added", "elements of set v6_64 are not ours", func(t *testing.T, n *netlab.Namespace) {
+			nft(t, n, "add element inet regwarden v6_64 { 2001:db8:77:: timeout 10m }")
+		}, false},
 		{"everybody never to be blocked", "the never-block set has changed", func(t *testing.T, n *netlab.Namespace) {
 			nft(t, n, "add element inet regwarden never4 { 203.0.113.0/24 }")
 		}, true},

@@ -129,9 +129,10 @@ func TestASecondDaemonIsRefused(t *testing.T) {
 	}
 	for _, plain := range []bool{false, true} {
 		second := fw(t, l.Server, actions.NFTablesOptions{Name: "second", Plain: plain})
-		want := "table inet regwarden: another regwarden owns it: end that one, or give this one a table of another name"
+		want := "table inet regwarden: another regwarden owns it: end that one, or give this one a table of another name (table in [actions.nftables])"
+		_, flushed := second.Flush(t.Context())
 		errs := map[string]error{
-			"sync": second.Sync(t.Context(), nil), "flush": second.Flush(t.Context()),
+			"sync": second.Sync(t.Context(), nil), "flush": flushed,
 			"apply": second.Apply(t.Context(), []detector.Change{hostChange(detector.ChangeBlock, "203.0.113.8/32", time.Hour)}),
 		}
 		problems, _ := second.Check()

@@ -57,7 +57,7 @@ func (n *NFTables) open() error {
 // probe tries whether a table can be owned and persistent, in a transaction that leaves nothing.
 func (n *NFTables) probe() error {
 	t := &nftables.Table{Name: n.options.Table + "-probe", Family: nftables.TableFamilyINet, Flags: wantedFlags}
-	n.conn.AddTable(t)
+	n.conn.CreateTable(t) // not one that is there: it would be deleted
 	n.conn.DelTable(t)
 	err := n.conn.Flush()
 	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.EOPNOTSUPP) {
@@ -82,8 +82,8 @@ func (n *NFTables) ready() error {
 	if lonely {
 		return fmt.Errorf("action %s: %s", n.options.Name, lonelyProblem)
 	}
-	if err := n.place.take(n.options.Namespace, "nftables/"+n.options.Table); err != nil {
-		return fmt.Errorf("action %s: %w", n.options.Name, err)
+	if err := n.take(); err != nil {
+		return err
 	}
 	n.connected = true
 	return nil
@@ -135,7 +135,28 @@ func (n *NFTables) read() (nftState, error) {
 		}
 	}
 	s.counters, err = n.totals()
-	return s, s.understood(err)
+	if err = s.understood(err); err != nil || s.regwardens() {
+		return s, err
+	}
+	if gen, err = n.conn.GetGen(); err == nil {
+		err = ErrForeign
+		if gen.ID != s.generation { // parts of it may have gone while it was read
+			err = unix.ERESTART
+		}
+	}
+	return s, err
+}
+
+// regwardens says whether the table is one that a regwarden made, of whatever version and options, and whatever others have done to it since: it has the
+// counters, or the never-block sets, that each of them makes. Somebody else's table of the same name must not be taken, for all in it would be lost.
+func (s *nftState) regwardens() bool {
+	counters := 0
+	for _, name := range []string{counterBlocked4, counterBlocked6, counterResets} {
+		if _, there := s.counters[name]; there {
+			counters++
+		}
+	}
+	return counters == 3 || s.sets["never4"] != nil && s.sets["never6"] != nil && s.chains["blocked4"] != nil && s.chains["blocked6"] != nil
 }
 
 // understood returns an error of the kernel, and keeps one of the library for misfit.

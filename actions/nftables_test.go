@@ -361,7 +361,7 @@ func TestFlushRemovesOursAndNothingElse(t *testing.T) {
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.7/32": time.Hour}) // it stays when the daemon stops
 	b := fw(t, l.Server, actions.NFTablesOptions{})
 	for range 2 {
-		if err := b.Flush(t.Context()); err != nil {
+		if _, err := b.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

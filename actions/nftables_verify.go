@@ -24,6 +24,8 @@ func (n *NFTables) verify() (string, error) {
 	switch {
 	case errors.Is(err, ErrOwned):
 		return "the table belongs to another process", nil
+	case errors.Is(err, ErrForeign):
+		return "the table is somebody else's", nil
 	case err != nil:
 		return "", err
 	case !s.exists:
@@ -107,7 +109,10 @@ func (n *NFTables) verifyElements(t *nftables.Table, s nftState) (string, error)
 			return "the never-block set has changed", nil
 		}
 	}
-	return n.verifyPorts(t, s)
+	if what, err := n.verifyPorts(t, s); what != "" || err != nil {
+		return what, err
+	}
+	return n.prove()
 }
 
 func (n *NFTables) verifyPorts(t *nftables.Table, s nftState) (string, error) {

@@ -72,7 +72,7 @@ func (n *NFTables) inspect() (string, error) {
 		return reason, nil
 	}
 	gen, err := n.conn.GetGen()
-	if err != nil || gen.ID == n.generation {
+	if err != nil || gen.ID == n.generation && !(n.unproven && n.proofs.due()) {
 		return "", err
 	}
 	known := n.generation

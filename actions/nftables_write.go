@@ -42,7 +42,7 @@ func (n *NFTables) rewrite(ends map[netip.Prefix]time.Time, keep bool) error {
 	if n.damaged {
 		n.healed.Add(1)
 	}
-	n.synced, n.doubted, n.damaged, n.broken = true, false, false, ""
+	n.synced, n.doubted, n.damaged, n.unproven, n.broken = true, false, false, false, ""
 	n.written = n.moment()
 	return nil
 }
@@ -53,7 +53,11 @@ func (n *NFTables) transact(before nftState, ends map[netip.Prefix]time.Time, ke
 	if anew {
 		c.DelTable(t)
 	}
-	c.AddTable(t)
+	if anew || !before.exists {
+		c.CreateTable(t) // not one that somebody has made since the look
+	} else {
+		c.AddTable(t)
+	}
 	for _, name := range []string{counterBlocked4, counterBlocked6, counterResets} {
 		total := before.counters[name] // a counter that is there keeps its own
 		c.AddObj(&nftables.NamedObj{Table: t, Name: name, Type: nftables.ObjTypeCounter, Obj: &total})

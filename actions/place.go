@@ -7,30 +7,34 @@ import (
 	"syscall"
 )
 
-// place is what a firewall action writes in the kernel: a table, or a chain with its sets. Two daemons that wrote the same one would undo each
-// other's blocks for ever, so it is held as an abstract unix socket: that belongs to the network namespace, needs no file and ends with the process.
-type place struct{ held net.Listener }
+// place is what a firewall action writes in the kernel: a table, or a chain and its sets. Two daemons that wrote the same one would undo each
+// other's blocks for ever, so each part is held as an abstract unix socket: that belongs to the network namespace, needs no file and ends with the process.
+type place struct{ held []net.Listener }
 
-// take holds the place, or says that another one has it. In a namespace of a test, which is not the process's own, nothing is held.
-func (p *place) take(namespace int, what string) error {
+// take holds all parts of the place, or says which of them another one has. In a namespace of a test, which is not the process's own, nothing is held.
+func (p *place) take(namespace int, parts ...string) error {
 	if p.held != nil || namespace != 0 {
 		return nil
 	}
-	l, err := net.Listen("unix", "@regwarden/"+what)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w (%s)", ErrOwned, what)
-	case err != nil:
-		return fmt.Errorf("hold %s: %w", what, err)
+	for _, part := range parts {
+		l, err := net.Listen("unix", "@regwarden/"+part)
+		if err == nil {
+			p.held = append(p.held, l)
+			continue
+		}
+		p.leave()
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return fmt.Errorf("%w (%s)", ErrOwned, part)
+		}
+		return fmt.Errorf("hold %s: %w", part, err)
 	}
-	p.held = l
 	return nil
 }
 
 // leave lets another one have the place.
 func (p *place) leave() {
-	if p.held != nil {
-		p.held.Close()
-		p.held = nil
+	for _, l := range p.held {
+		l.Close()
 	}
+	p.held = nil
 }

@@ -47,7 +47,7 @@ type RunnerOptions struct {
 const (
 	firstBackOff = 100 * time.Millisecond
 	longestWait  = time.Minute
-	// freshWait is the pause that is left when a change comes for a Syncer that fails: a part of it may work, such as the other files
+	// freshWait is the pause that is left when a change or a doubt comes for a Syncer that fails: a part of it may work, such as the other files
 	// of a blocklist.
 	freshWait = 2 * time.Second
 	// lastMoments is what an action gets at the end to carry out what is left.
@@ -186,9 +186,7 @@ func (r *Runner) push(c detector.Change) {
 	r.sequence++
 	if r.doubt.dirty {
 		r.doubt.changes++ // the Sync that is due tells it
-		if fresh := r.status.LastErrorTime.Add(freshWait); fresh.Before(r.hold) {
-			r.hold = fresh
-		}
+		r.hurry()
 		return
 	}
 	r.queue = append(r.queue, queued{change: c, sequence: r.sequence, since: time.Now()})
@@ -201,6 +199,13 @@ func (r *Runner) push(c detector.Change) {
 		return
 	}
 	r.drop(1)
+}
+
+// hurry shortens the pause after a failure.
+func (r *Runner) hurry() {
+	if fresh := r.status.LastErrorTime.Add(freshWait); fresh.Before(r.hold) {
+		r.hold = fresh
+	}
 }
 
 // Doubt says that the outside may no longer be what was made of it, and why: a Syncer is synced soon, others cannot be helped. It is logged
@@ -216,6 +221,8 @@ func (r *Runner) suspect(reason string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.doubt.dirty {
+		r.hurry()
+		r.rouse()
 		return
 	}
 	r.sequence++

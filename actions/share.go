@@ -49,6 +49,18 @@ func (s *share) of(b detector.Block) (detector.Block, bool) {
 	return mine, len(mine.Causes) > 0
 }
 
+// Concerned returns what of these blocks concerns an action, as its Runner would tell it.
+func Concerned(a Action, blocks []detector.Block) []detector.Block {
+	s := shareOf(a)
+	var mine []detector.Block
+	for _, b := range blocks {
+		if part, ok := s.of(b); ok {
+			mine = append(mine, part)
+		}
+	}
+	return mine
+}
+
 func later(a, b time.Time) time.Time {
 	if b.After(a) {
 		return b

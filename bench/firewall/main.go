@@ -121,7 +121,8 @@ func action(what string, a actions.Firewall) (row, error) {
 		return r, err
 	}
 	r.one = cost{r.one.cpu / more, r.one.wall / more}
-	return r, a.Flush(ctx)
+	_, err = a.Flush(ctx)
+	return r, err
 }
 
 func ownNFTables() (row, error) {

@@ -18,8 +18,8 @@ func flushCommand() *cobra.Command {
 		Use:   "flush",
 		Short: "remove all that is ours from the kernel",
 		Long: `Flush removes the table, or the chain, rules and sets, that the configured firewall action has made, and those that earlier configurations have left,
-as the database tells, and nothing else. Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be
-stopped, and the same rights.`,
+as the database tells, and nothing else: what somebody else made under such a name is not touched, and of a chain and its sets either all goes or nothing.
+Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be stopped, and the same rights.`,
 		GroupID: groupDaemon,
 		Args:    takes(),
 	}
@@ -38,11 +38,14 @@ stopped, and the same rights.`,
 			if err := control.WriteJSON(cmd.OutOrStdout(), done); err != nil {
 				return err
 			}
-		} else if err == nil || len(done.Removed) > 0 {
+		} else if err == nil || len(done.Removed)+len(done.Absent) > 0 {
 			printFlushed(cmd.OutOrStdout(), done, path)
 		}
 		if errors.Is(err, daemon.ErrRuns) {
 			return &exitError{code: exitWrong, err: fmt.Errorf("flush: %w", err), hint: "stop it first; nothing was removed"}
+		}
+		if errors.Is(err, daemon.ErrForeign) {
+			return &exitError{code: exitWrong, err: fmt.Errorf("flush: %w", err), hint: "regwarden removes only what it has made: give its firewall another name in " + path}
 		}
 		if err != nil {
 			return &exitError{code: exitWrong, err: fmt.Errorf("flush: %w", err), hint: "it takes the rights that the daemon has: root, or CAP_NET_ADMIN and the database"}
@@ -55,14 +58,17 @@ stopped, and the same rights.`,
 
 func printFlushed(w io.Writer, done daemon.Flushed, path string) {
 	for _, place := range done.Removed {
-		fmt.Fprintf(w, "%s: nothing of ours is there any more\n", escape(place))
+		fmt.Fprintf(w, "%s: removed\n", escape(place))
+	}
+	for _, place := range done.Absent {
+		fmt.Fprintf(w, "%s: nothing of ours was there\n", escape(place))
 	}
 	switch {
-	case done.Unknown != "" && len(done.Removed) == 0:
+	case done.Unknown != "" && len(done.Removed)+len(done.Absent) == 0:
 		fmt.Fprintf(w, "no firewall action is configured in %s; whether an earlier one left something is not known: %s\n", path, escape(done.Unknown))
 	case done.Unknown != "":
 		fmt.Fprintf(w, "what earlier configurations may have left is not known: %s\n", escape(done.Unknown))
-	case len(done.Removed) == 0:
+	case len(done.Removed)+len(done.Absent) == 0:
 		fmt.Fprintf(w, "no firewall action is configured in %s, and the database knows of nothing that an earlier one left in the kernel\n", path)
 	}
 }

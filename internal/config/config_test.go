@@ -115,6 +115,7 @@ func TestMistakes(t *testing.T) {
 		"empty table name":       {good + "[actions.nftables]\ntable = \"\"\n", `f.toml:4: actions.nftables.table: "" is no name for it; write a letter and up to 19 letters, digits and underscores, or leave the key out`},
 		"empty chain name":       {good + "[actions.iptables]\nset = \"a\"\nchain = \"\"\n", `f.toml:5: actions.iptables.chain: "" is no name for it`},
 		"empty set name":         {good + "[actions.iptables]\nset = \"\"\n", `f.toml:4: actions.iptables.set: "" is no name for it`},
+		"a chain of iptables":    {good + "[actions.iptables]\nset = \"a\"\nchain = \"INPUT\"\n", `f.toml:5: actions.iptables.chain: "INPUT" is taken by iptables itself; give it a chain of its own`},
 		"empty variant":          {good + "[actions.iptables]\nvariant = \"\"\n", `f.toml:4: actions.iptables.variant: unknown value ""`},
 		"empty firewall mode":    {good + "[actions.nftables]\nmode = \"\"\n", `f.toml:4: actions.nftables.mode: unknown value ""`},
 		"bad variant":            {good + "[actions.iptables]\nvariant = \"new\"\n", `f.toml:4: actions.iptables.variant: unknown value "new"; known are auto`},

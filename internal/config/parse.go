@@ -265,6 +265,9 @@ func (p *parser) actions(f *file) {
 // firewallName is what tables, chains and sets may be called: short enough for ipset's 31 bytes with a suffix, and nothing that needs quoting.
 var firewallName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,19}$`)
 
+// builtinChains are the names of chains and targets that iptables has already.
+var builtinChains = []string{"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING", "ACCEPT", "DROP", "RETURN", "QUEUE", "REJECT", "LOG"}
+
 func (p *parser) firewalls(f *fileActions) {
 	if n := f.NFTables; n != nil {
 		out := &NFTables{Table: given(n.Table, "regwarden"), Mode: given(n.Mode, "drop"), Counters: n.Counters, Owner: n.Owner == nil || *n.Owner}
@@ -279,6 +282,9 @@ func (p *parser) firewalls(f *fileActions) {
 		p.choice(out.Variant, []string{"auto", "nft", "legacy"}, "actions", "iptables", "variant")
 		p.choice(out.IPSet, []string{"auto", "require", "never"}, "actions", "iptables", "ipset")
 		p.firewallName(out.Chain, "actions", "iptables", "chain")
+		if slices.Contains(builtinChains, out.Chain) {
+			p.fail(fmt.Sprintf("%q is taken by iptables itself", out.Chain), `give it a chain of its own, as in chain = "REGWARDEN"`, "actions", "iptables", "chain")
+		}
 		p.firewallName(out.Set, "actions", "iptables", "set")
 		if n.Rules != nil {
 			if out.MaxRules = *n.Rules; *n.Rules < 1 || *n.Rules > 5000 {

@@ -260,8 +260,16 @@ func (d *Daemon) reload() (control.ReloadResult, error) {
 			Detail: err.Error(), Hint: "the old configuration goes on running; regwarden check tells when all is right"}
 	}
 	var result control.ReloadResult
-	if !d.core.do(func(c *core) { result = c.adopt(p) }) {
+	if !d.core.do(func(c *core) {
+		if result, err = c.adopt(p); err != nil {
+			c.reloadError = err.Error()
+		}
+	}) {
 		return result, stopped
+	}
+	if err != nil {
+		return control.ReloadResult{}, &control.Problem{Title: "the new configuration's firewall does not work here", Status: http.StatusUnprocessableEntity,
+			Detail: err.Error(), Hint: "the old configuration goes on running, with its blocks; regwarden check tells what this host lacks"}
 	}
 	return result, nil
 }

@@ -40,8 +40,12 @@ type core struct {
 	runners   []*actions.Runner
 	runnersWG *sync.WaitGroup
 	stopRun   context.CancelFunc
-	// leftBehind are places in the kernel that are no longer configured and could not be emptied.
+	// leftBehind are places in the kernel that are not configured and not emptied yet, or could not be.
 	leftBehind []store.FirewallPlace
+	// moving says that they are to be emptied as soon as the configured firewall stands.
+	moving bool
+	// placesUnknown says that the database could not tell them, so that what it knows must not be written over.
+	placesUnknown bool
 
 	positions map[place]sources.Position
 	pending   map[place][]byte
@@ -147,7 +151,7 @@ func (c *core) stop() {
 
 // start begins to act and to read. It runs in the core's goroutine.
 func (c *core) start() {
-	c.moveFirewall()
+	c.recallPlaces()
 	c.protect()
 	c.startRunners(c.plan.actions)
 	c.expire()

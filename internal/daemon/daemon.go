@@ -73,16 +73,23 @@ func (d *Daemon) run(ctx context.Context) error {
 	coreDone := make(chan error, 1)
 	go func() { coreDone <- d.core.run() }()
 	d.core.do(func(c *core) { c.start() })
+	watching, stopWatching := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		watchHosts(watching, d.logger, func() { d.core.do(func(c *core) { c.hostsMoved() }) })
+	})
 	d.logger.Info("regwarden runs", "version", d.options.Version, "config", d.options.Config.Path,
 		"rules", d.rules, "sources", len(d.options.Config.Sources), "dry_run", d.options.Config.DryRun)
 	if d.options.Ready != nil {
 		d.options.Ready()
 	}
 	err := d.wait(ctx, failed)
+	stopWatching()
 	d.core.stop()
 	err = errors.Join(err, <-coreDone)
 	stopServing()
 	server.Wait()
+	watch.Wait()
 	d.logger.Info("regwarden has stopped")
 	return err
 }

@@ -203,3 +203,36 @@ func TestADryRunLetsEarlierBlocksThrough(t *testing.T) {
 		})
 	}
 }
+
+// TestAnAddressThatBecomesALifelineIsFreedAtOnce: the host's own, and its gateway; the look each minute is far off.
+func TestAnAddressThatBecomesALifelineIsFreedAtOnce(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, kernel, nil)
+	name := h.namespace()
+	h.command("ip", "-n", name, "link", "set", "eth1", "up")
+	h.run()
+	targets := []string{"192.0.2.7", "192.0.2.254", "2001:db8:7::1", "203.0.113.9"}
+	for _, target := range targets {
+		h.blockByHand(target)
+	}
+	h.until("all are blocked", func() bool {
+		rules := h.rules()
+		return len(h.blocked()) == 4 && strings.Contains(rules, "192.0.2.7") && strings.Contains(rules, "192.0.2.254")
+	})
+	if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: "203.0.113.10", For: "1s", Reason: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the core has looked at the clock", func() bool { return h.blocked()["203.0.113.10"] == "" }) // and at its host, for the first time
+	began := time.Now()
+	h.command("ip", "-n", name, "addr", "add", "192.0.2.7/24", "dev", "eth0")
+	h.command("ip", "-n", name, "addr", "add", "2001:db8:7::1/64", "dev", "eth0", "nodad")
+	h.command("ip", "-n", name, "route", "add", "default", "via", "192.0.2.254")
+	h.until("they are free", func() bool {
+		rules := h.rules()
+		_, sets, _ := strings.Cut(rules, "set v4_32")
+		return len(h.blocked()) == 1 && !strings.Contains(sets, "192.0.2.254") && strings.Contains(rules, "203.0.113.9")
+	})
+	if took := time.Since(began); took > 20*time.Second {
+		t.Errorf("want it heard of, not looked for each minute, got %v", took)
+	}
+}

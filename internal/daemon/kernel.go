@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"regwarden/actions"
+	"regwarden/detector"
 	"regwarden/internal/config"
 	"regwarden/internal/store"
 )
@@ -33,8 +36,8 @@ func placeName(p store.FirewallPlace) string {
 	return fmt.Sprintf("chain %s in the raw table, sets %s4 and %s6", p.Name, p.Set, p.Set)
 }
 
-// emptyPlace removes all that is ours from a place in the kernel, whatever is configured now.
-func emptyPlace(ctx context.Context, p store.FirewallPlace) (err error) {
+// emptyPlace removes all that is ours from a place in the kernel, and says whether there was anything. What is part of the place beside it stays.
+func emptyPlace(ctx context.Context, p, beside store.FirewallPlace) (removed bool, err error) {
 	var fw actions.Firewall
 	switch p.Kind {
 	case "nftables":
@@ -45,32 +48,40 @@ func emptyPlace(ctx context.Context, p store.FirewallPlace) (err error) {
 		err = fmt.Errorf("a newer regwarden made it: %q is not known here", p.Kind)
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer closeAction(fw)
+	if t, ok := fw.(*actions.IPTables); ok && beside.Kind == p.Kind {
+		return t.FlushBeside(ctx, beside.Name, beside.Set)
+	}
 	return fw.Flush(ctx)
 }
 
-// moveFirewall removes what earlier configurations have left in the kernel, and notes where this one is about to write. It runs before the actions
-// do, with those of an earlier plan let go: what could not be noted could not be found again, and so is told.
-func (c *core) moveFirewall() {
+// recallPlaces reads where earlier configurations had blocks in the kernel, and notes where this one is about to write: what could not be noted could not be
+// found again, and so is told. The earlier ones are left when the firewall of this one stands, so that nobody slips through between them.
+func (c *core) recallPlaces() {
 	places, err := c.store.FirewallPlaces(context.Background())
 	if err != nil {
 		c.logger.Warn("it cannot be read where an earlier configuration had blocks in the kernel; they end by themselves", "error", err)
+		c.placesUnknown = true
 	}
-	now, configured := firewallPlace(c.plan.config)
-	c.leftBehind = nil
-	for _, p := range places {
-		if configured && p == now || c.leave(p) {
-			continue
-		}
-		c.leftBehind = append(c.leftBehind, p)
+	c.leftBehind, c.moving = places, true
+	c.savePlaces(c.plan.config)
+	if _, configured := firewallPlace(c.plan.config); !configured {
+		c.leaveOld()
 	}
-	kept := slices.Clone(c.leftBehind)
+}
+
+// savePlaces notes the place of a configuration, beside those that are still to be left.
+func (c *core) savePlaces(config *config.Config) {
+	now, configured := firewallPlace(config)
+	var kept []store.FirewallPlace
 	if configured {
+		c.leftBehind = slices.DeleteFunc(c.leftBehind, func(p store.FirewallPlace) bool { return p == now })
 		kept = append(kept, now)
 	}
-	if err != nil || slices.Equal(kept, places) {
+	kept = append(kept, c.leftBehind...)
+	if c.placesUnknown {
 		return
 	}
 	if err := c.store.SaveFirewallPlaces(context.Background(), kept); err != nil {
@@ -78,20 +89,143 @@ func (c *core) moveFirewall() {
 	}
 }
 
-// leave empties a place that is no longer configured; it says whether nothing of ours is there now.
-func (c *core) leave(p store.FirewallPlace) bool {
+// leaveOld empties the places that are no longer configured. What cannot be emptied stays noted.
+func (c *core) leaveOld() {
+	c.moving = false
+	if len(c.leftBehind) == 0 {
+		return
+	}
+	now, _ := firewallPlace(c.plan.config)
+	var errs map[store.FirewallPlace]error
+	for before := -1; before != len(c.leftBehind); { // one may have to go before another: a chain, and the sets that it asks
+		before, errs = len(c.leftBehind), map[store.FirewallPlace]error{}
+		c.leftBehind = slices.DeleteFunc(c.leftBehind, func(p store.FirewallPlace) bool {
+			errs[p] = c.leave(p, now)
+			return errs[p] == nil
+		})
+	}
+	for _, p := range c.leftBehind {
+		c.logger.Warn("what an earlier configuration has in the kernel could not be removed and goes on blocking; that is tried again at the next start",
+			"place", placeName(p), "error", errs[p], "remove_it_with", c.flushCommand())
+	}
+	c.savePlaces(c.plan.config)
+}
+
+// firewallStands says whether the firewall has been made right since it was started; also if none is configured.
+func (c *core) firewallStands() bool {
+	return !slices.ContainsFunc(c.runners, func(r *actions.Runner) bool {
+		s := r.Status()
+		return (s.Kind == "nftables" || s.Kind == "iptables") && s.LastSuccess.IsZero()
+	})
+}
+
+func (c *core) firewallHealthy() bool {
+	return !slices.ContainsFunc(c.runners, func(r *actions.Runner) bool {
+		s := r.Status()
+		return (s.Kind == "nftables" || s.Kind == "iptables") && !s.Healthy
+	})
+}
+
+// leave empties a place that is no longer configured; without an error nothing of ours is there now.
+func (c *core) leave(p, now store.FirewallPlace) error {
 	ctx, cancel := context.WithTimeout(context.Background(), runnersStop)
 	defer cancel()
-	err := emptyPlace(ctx, p)
+	removed, err := emptyPlace(ctx, p, now)
 	switch {
 	case errors.Is(err, actions.ErrOwned):
 		c.logger.Info("an earlier configuration's place in the kernel belongs to another regwarden now, which keeps its own blocks there", "place", placeName(p))
+	case errors.Is(err, actions.ErrForeign):
+		c.logger.Info("an earlier configuration's place in the kernel is somebody else's now, and left alone", "place", placeName(p))
 	case err != nil:
-		c.logger.Warn("what an earlier configuration has in the kernel could not be removed and goes on blocking; that is tried again at the next start",
-			"place", placeName(p), "error", err, "remove_it_with", c.flushCommand())
-		return false
-	default:
+		return err
+	case removed:
 		c.logger.Info("what an earlier configuration had in the kernel is removed", "place", placeName(p))
+	}
+	return nil
+}
+
+// firewallTime is how long the firewall of a new configuration may take to be made.
+const firewallTime = 30 * time.Second
+
+// bringFirewall makes the firewall of a new plan and puts all blocks into it, while the old one stands. An error leaves the old one as it was.
+func (c *core) bringFirewall(p *plan) error {
+	old, next := firewallOf(c.plan), firewallOf(p)
+	if next == nil {
+		return nil
+	}
+	was, had := firewallPlace(c.plan.config)
+	now, _ := firewallPlace(p.config)
+	// Where both write the same chain, table or sets, only one may have it at a time; what is there stays meanwhile, and is changed in one go.
+	shared := had && was.Kind == now.Kind && (was.Name == now.Name || was.Kind == "iptables" && was.Set == now.Set)
+	c.savePlaces(c.plan.config)
+	if now != was {
+		c.leftBehind = append(c.leftBehind, now) // noted before it is written
+		c.savePlaces(c.plan.config)
+	}
+	if shared {
+		c.stopRunners(false)
+		closeAction(old)
+	}
+	err := c.fillFirewall(next, p)
+	if err == nil {
+		if had && was != now {
+			c.leftBehind = append(c.leftBehind, was)
+		}
+		c.savePlaces(p.config)
+		return nil
+	}
+	closeAction(next)
+	if errors.Is(err, actions.ErrOwned) || errors.Is(err, actions.ErrForeign) {
+		c.leftBehind = slices.DeleteFunc(c.leftBehind, func(p store.FirewallPlace) bool { return p == now })
+		c.savePlaces(c.plan.config)
+	} else if now != was {
+		c.moving = true // what it may have left is removed as soon as the old one is known to stand
+	}
+	if shared {
+		c.startRunners(c.plan.actions)
+	}
+	return err
+}
+
+// fillFirewall makes a firewall equal to the ledger, as its runner will.
+func (c *core) fillFirewall(fw actions.Firewall, p *plan) error {
+	ctx, cancel := context.WithTimeout(context.Background(), firewallTime)
+	defer cancel()
+	if err := fw.SetNever(ctx, neverPrefixes(c.options(p).Guards.Never)); err != nil {
+		return err
+	}
+	var blocks []detector.Block
+	if !p.config.DryRun {
+		blocks = actions.Concerned(fw, c.ledger.Blocks())
+	}
+	err := fw.Sync(ctx, blocks)
+	if errors.As(err, new(*actions.Unfit)) {
+		return nil // it works, and status tells what finds no room
+	}
+	return err
+}
+
+// firewallOf is the action of a plan that blocks in the kernel; nil if it has none.
+func firewallOf(p *plan) actions.Firewall {
+	for _, a := range p.actions {
+		if fw, ok := a.(actions.Firewall); ok {
+			return fw
+		}
+	}
+	return nil
+}
+
+// keepFirewall lets the new plan go on with the firewall that runs, where both configure the same.
+func keepFirewall(old, p *plan) bool {
+	a, b := old.config.Actions, p.config.Actions
+	fw := firewallOf(old)
+	if fw == nil || !reflect.DeepEqual(a.NFTables, b.NFTables) || !reflect.DeepEqual(a.IPTables, b.IPTables) {
+		return false
+	}
+	for i, action := range p.actions {
+		if _, ok := action.(actions.Firewall); ok {
+			p.actions[i] = fw
+		}
 	}
 	return true
 }
@@ -105,11 +239,16 @@ func (c *core) flushCommand() string {
 type Flushed struct {
 	// Action is the configured firewall action; "" if there is none.
 	Action string `json:"action"`
-	// Removed are the places in the kernel where nothing of ours is any more, one line each.
+	// Removed are the places in the kernel that are removed, one line each.
 	Removed []string `json:"removed"`
+	// Absent are those where nothing of ours was.
+	Absent []string `json:"absent,omitempty"`
 	// Unknown says why the places of earlier configurations are not known; "" if they are.
 	Unknown string `json:"unknown,omitempty"`
 }
+
+// ErrForeign says that something in the kernel has a configured name and is not ours.
+var ErrForeign = actions.ErrForeign
 
 // ErrRuns says that a daemon has the database, and so would make everything again.
 var ErrRuns = errors.New("a daemon runs with this database and would make everything again")
@@ -140,12 +279,16 @@ func FlushFirewall(ctx context.Context, c *config.Config) (Flushed, error) {
 	}
 	var stay []store.FirewallPlace
 	for _, p := range places {
-		if err := emptyPlace(ctx, p); err != nil {
+		removed, err := emptyPlace(ctx, p, store.FirewallPlace{})
+		switch {
+		case err != nil:
 			stay = append(stay, p)
 			errs = append(errs, fmt.Errorf("%s stays: %w", placeName(p), err))
-			continue
+		case removed:
+			out.Removed = append(out.Removed, placeName(p))
+		default:
+			out.Absent = append(out.Absent, placeName(p))
 		}
-		out.Removed = append(out.Removed, placeName(p))
 	}
 	if st != nil && err == nil && len(places) > 0 {
 		if err := st.SaveFirewallPlaces(ctx, stay); err != nil {
@@ -158,6 +301,9 @@ func FlushFirewall(ctx context.Context, c *config.Config) (Flushed, error) {
 // leftNames are the places that could not be emptied, for status.
 func (c *core) leftNames() string {
 	var names []string
+	if c.moving && c.firewallHealthy() {
+		return "" // they are about to be left
+	}
 	for _, p := range c.leftBehind {
 		names = append(names, placeName(p))
 	}

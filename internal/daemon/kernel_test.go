@@ -111,6 +111,9 @@ func TestAFirewallThatIsMovedWhileTheDaemonIsStoppedLeavesNothingBehind(t *testi
 			has := h.kernel()
 			return strings.Contains(has, step.want) && !strings.Contains(has, step.gone) && (step.want == "" || strings.Contains(has, "203.0.113.9"))
 		})
+		if _, err := h.client.Status(t.Context()); err != nil { // the core answers when it is done
+			t.Fatal(err)
+		}
 		h.kill([]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[i%2])
 	}
 	if n := strings.Count(h.log.String(), "what an earlier configuration had in the kernel is removed"); n != 6 {
@@ -189,7 +192,7 @@ func TestFlushRemovesWhatTheDatabaseRemembers(t *testing.T) {
 	}
 	h.kill(syscall.SIGKILL)
 	h.configure("[actions.nftables]\ntable = \"other\"\n")
-	want := `{"action":"nftables","removed":["table inet regwarden","table inet other"]}` + "\nerror: <nil>\n"
+	want := `{"action":"nftables","removed":["table inet regwarden"],"absent":["table inet other"]}` + "\nerror: <nil>\n"
 	if got := h.flush(); got != want || strings.Contains(h.rules(), "table inet") {
 		t.Errorf("want %s, got %s; the kernel has %s", want, got, h.rules())
 	}

@@ -150,10 +150,10 @@ func (c *core) tick(now time.Time) {
 		c.saveNow()
 	}
 	if c.due("hosts", hostsEvery, now) {
-		c.hosts = HostAddresses(c.logger)
-		c.detector.SetRules(c.plan.set.Rules, c.options(c.plan))
-		c.protect()
-		c.spareAllowed()
+		c.lookAtHosts()
+	}
+	if c.moving && c.firewallStands() {
+		c.leaveOld()
 	}
 	if c.due("catch-up", catchUpEvery, now) {
 		c.sayCatchUp(now)

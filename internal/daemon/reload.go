@@ -8,8 +8,9 @@ import (
 	"regwarden/internal/control"
 )
 
-// adopt makes a plan the one in force. Nothing in it can fail: whatever can was done when it was made. What takes a restart is kept as it is and told.
-func (c *core) adopt(p *plan) control.ReloadResult {
+// adopt makes a plan the one in force. What can fail was done when it was made, but for the firewall, which must stand before anything else is
+// changed: an error leaves all as it was. What takes a restart is kept as it is and told.
+func (c *core) adopt(p *plan) (control.ReloadResult, error) {
 	old := c.plan
 	result := control.ReloadResult{Rules: len(p.set.Rules), Restart: restarts(old.config, p.config)}
 	if old.config.DryRun != p.config.DryRun {
@@ -21,6 +22,11 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
 	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun ||
 		p.config.Actions.AnswerEndpoint != nil && !reflect.DeepEqual(old.config.TrustedProxies, p.config.TrustedProxies)
+	if actionsChanged && !keepFirewall(old, p) {
+		if err := c.bringFirewall(p); err != nil {
+			return result, err
+		}
+	}
 	if sourcesChanged {
 		c.stopIntake()
 		result.Changed = append(result.Changed, "sources")
@@ -37,10 +43,15 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 		c.stopRunners(false)
 		c.emptyRemoved(old.config, p.config)
 		c.emptyPlaces(old, p)
-		closeFirewall(old)
-		c.moveFirewall()
+		if fw := firewallOf(old); fw != nil && fw != firewallOf(p) {
+			closeAction(fw)
+		}
 		c.protect()
 		c.startRunners(p.actions)
+		if was, had := firewallPlace(old.config); had && firewallOf(p) == nil {
+			c.leftBehind = append(c.leftBehind, was)
+		}
+		c.leaveOld()
 	}
 	if !reflect.DeepEqual(old.config.Actions, p.config.Actions) {
 		result.Changed = append(result.Changed, "actions")
@@ -56,7 +67,7 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	if result.Changed == nil {
 		result.Changed = []string{}
 	}
-	return result
+	return result, nil
 }
 
 // dryChange is what a reload tells when dry_run has become so.

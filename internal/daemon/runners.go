@@ -178,15 +178,6 @@ func (c *core) emptyPlaces(old, now *plan) {
 	}
 }
 
-// closeFirewall lets go of what a plan has in the kernel, which stays there.
-func closeFirewall(p *plan) {
-	for _, a := range p.actions {
-		if fw, ok := a.(actions.Firewall); ok {
-			closeAction(fw)
-		}
-	}
-}
-
 // closeAction lets go of what an action holds open, so that another one may have it.
 func closeAction(a actions.Action) {
 	if closer, ok := a.(io.Closer); ok {

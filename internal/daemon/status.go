@@ -80,8 +80,8 @@ func (c *core) warnings() []string {
 	if !c.plan.config.DryRun && !c.plan.config.Actions.Hold() {
 		out = append(out, "no action is configured that stops anybody: add [[actions.blocklist]]")
 	}
-	if len(c.leftBehind) > 0 {
-		out = append(out, "an earlier configuration still blocks in the kernel: "+c.leftNames()+"; remove it with "+c.flushCommand())
+	if names := c.leftNames(); names != "" {
+		out = append(out, "an earlier configuration still blocks in the kernel: "+names+"; remove it with "+c.flushCommand())
 	}
 	if time.Since(c.late) < time.Hour {
 		out = append(out, "blocks came too late to be made: lines are hours old, or their clock or time zone is not this host's (source.timezone)")
