@@ -224,7 +224,7 @@ func TestNginxServesTheAnswerFiles(t *testing.T) {
 		block("2001:db8::/64", cause("narrow6", narrow, asked("acme/web"))),
 		block("2001:db8:0:1::/64", host("host6")),
 		block("2001:db8:1::/48", cause("tooWide6")),
-		block("2001:db8:2::/52", cause("wide6")),
+		block("2001:db8:2::/60", cause("wide6")),
 		block("2001:0:0:7::/64", cause("zeros6")),
 		block("2001:db8:0:5::9/128", cause("one6")),
 	}
@@ -249,7 +249,7 @@ func TestNginxServesTheAnswerFiles(t *testing.T) {
 		{"192.0.2.63", "GET", other, 200}, {"192.0.2.64", "GET", other, 403}, {"192.0.2.127", "GET", other, 403}, {"192.0.2.128", "GET", other, 200},
 		{"2001:db8::7", "GET", manifest, 403}, {"2001:db8:0:0:ffff:1:2:3", "GET", manifest, 403}, {"2001:db8::7", "GET", other, 200},
 		{"2001:db8:0:1::7", "GET", other, 403}, {"2001:db8:0:1:2:3:4:5", "GET", other, 403}, {"2001:db8:0:1:0:0:0:1", "GET", other, 403},
-		{"2001:db8:0:2::7", "GET", other, 200}, {"2001:db8:1::1", "GET", other, 200}, {"2001:db8:2:fff::1", "GET", other, 403}, {"2001:db8:2:1000::1", "GET", other, 200},
+		{"2001:db8:0:2::7", "GET", other, 200}, {"2001:db8:1::1", "GET", other, 200}, {"2001:db8:2:f::1", "GET", other, 403}, {"2001:db8:2:10::1", "GET", other, 200},
 		{"2001:0:0:7:1:2:3:4", "GET", other, 403}, {"2001:0:0:7::1", "GET", other, 403}, {"2001::8:1:2:3:4", "GET", other, 200},
 		{"2001:db8:0:5::9", "GET", other, 403}, {"2001:db8:0:5::8", "GET", other, 200},
 	}
