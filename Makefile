@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test unit integration lint fuzz bench bench-firewall clean
+.PHONY: build run test unit integration lint fuzz bench bench-firewall bench-frontends lab clean
 
 build:            ## the one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o regwarden ./cmd/regwarden
@@ -19,6 +19,9 @@ unit:             ## what needs no root, in under two minutes
 integration:      ## the firewalls, with real traffic in network namespaces of their own; needs root
 	REGWARDEN_STRESS=1 $(GO) test -count=1 -timeout 20m ./actions ./internal/daemon
 
+lab:              ## a registry, front ends and real clients in namespaces of their own; needs root
+	./lab/run
+
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt would change: $$unformatted"; exit 1; fi
 	$(GO) vet ./...
@@ -34,5 +37,8 @@ bench-firewall:   ## blocks into the kernel, beside one rule or one command a bl
 	CGO_ENABLED=0 $(GO) build -o bench/out/firewall ./bench/firewall
 	unshare --net bench/out/firewall
 
+bench-frontends:  ## what the front ends cost, with 100,000 blocks; needs root; writes bench/FRONTENDS.md
+	./bench/frontends/run
+
 clean:
-	rm -rf regwarden bench/data bench/out
+	rm -rf regwarden bench/data bench/out lab/out
