@@ -77,11 +77,9 @@ func (n *naive) take(l entry) {
 			}
 		}
 	}
-	if e.Client.IsValid() || len(counted) > 0 { // only such lines are looked at again after they were read
-		if n.tidied.IsZero() || at.Sub(n.tidied) >= time.Minute {
-			n.ledger.expire(at)
-			n.tidied = at
-		}
+	if n.tidied.IsZero() || at.Sub(n.tidied) >= time.Minute {
+		n.ledger.expire(at)
+		n.tidied = at
 	}
 	n.see(e, at, counted, resets)
 	for _, h := range resets { // rules do not touch each other's counts
@@ -91,6 +89,18 @@ func (n *naive) take(l entry) {
 	for i := range counted {
 		n.count(&counted[i])
 	}
+}
+
+// names says whether the line names somebody: the event does, or a rule's failregex finds him.
+func (n *naive) names(l entry) bool {
+	e := factsOf(l.event)
+	if e.Client.IsValid() {
+		return true
+	}
+	return !exempt(e) && slices.ContainsFunc(n.rules, func(r *detector.Rule) bool {
+		_, ok := taken(r, l.line, e)
+		return ok
+	})
 }
 
 // when is the event's time in milliseconds, as all counting has it. One that is later than the wall clock counts as of then.
