@@ -26,7 +26,7 @@ func TestNoMatchIsLost(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	pieces := []string{"a", "b", "x", "k", "K", "é", "ſ", "\xff", "\xe2\x84\xaa", "/v2/", "/manifests/latest", "wp-login.php", "\n", " ", ".", "9", "12.34", "straße", "STRASSE", ".env", "?", "\x80", "ab", "cd", `GET / "`, "日本"}
 	missed, beyond := 0, 0
-	for range 200_000 {
+	for range 30_000 {
 		var text strings.Builder
 		for range rnd.IntN(8) {
 			text.WriteString(pieces[rnd.IntN(len(pieces))])
@@ -43,7 +43,7 @@ func TestNoMatchIsLost(t *testing.T) {
 			}
 		}
 	}
-	if all := 200_000 * len(awkward); beyond > all/10 {
+	if all := 30_000 * len(awkward); beyond > all/10 {
 		t.Errorf("%d of %d were found and do not match", beyond, all)
 	}
 }
