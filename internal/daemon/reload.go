@@ -13,6 +13,7 @@ func (c *core) adopt(p *plan) control.ReloadResult {
 	old := c.plan
 	result := control.ReloadResult{Rules: len(p.set.Rules), Changed: ruleChanges(old.set.Rules, p.set.Rules), Restart: restarts(old.config, p.config)}
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
+	p.config.MetricsListen = old.config.MetricsListen
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
 	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun ||
@@ -85,7 +86,7 @@ func restarts(a, b *config.Config) []string {
 		same bool
 	}{
 		{"state.path", a.StateFile == b.StateFile}, {"state.memory", a.Memory == b.Memory}, {"control.socket", a.Socket == b.Socket},
-		{"control.group", a.Group == b.Group}, {"ipv4_prefix, ipv6_prefix", a.Mask == b.Mask}, {"log", a.LogLevel == b.LogLevel && a.LogFormat == b.LogFormat},
+		{"control.group", a.Group == b.Group}, {"ipv4_prefix, ipv6_prefix", a.Mask == b.Mask}, {"metrics.listen", a.MetricsListen == b.MetricsListen}, {"log", a.LogLevel == b.LogLevel && a.LogFormat == b.LogFormat},
 	} {
 		if !k.same {
 			out = append(out, k.key)
