@@ -30,7 +30,8 @@ var rooms = map[string][]string{
 	"internal/reference":           {}, // tests only
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/takeover":            {"internal/strict"},
-	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
+	"internal/metrics":             {},
+	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/metrics", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
 	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
 }

@@ -199,6 +199,11 @@ func (r *Runner) succeeded(a *attempt) {
 	dropped := r.status.Dropped
 	r.told()
 	r.mu.Unlock()
+	if r.options.Took != nil {
+		for _, q := range a.changes {
+			r.options.Took(time.Since(q.since))
+		}
+	}
 	if why := a.settles.reason; why != "" {
 		r.options.Logger.Warn("action was in doubt and is made right again", "action", r.status.Name, "reason", why, "healed", r.healed())
 	}

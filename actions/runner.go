@@ -42,6 +42,8 @@ type RunnerOptions struct {
 	AttemptTimeout time.Duration
 	// MaxAge is how old a change may grow while it is retried, 24 h if zero. It does not concern a Syncer.
 	MaxAge time.Duration
+	// Took is told, for each change that Apply carried out, how long after it came that was. It is called by Run's goroutine.
+	Took func(time.Duration)
 }
 
 const (

@@ -103,6 +103,18 @@ func (d *Detector) Stats() Stats {
 	return s
 }
 
+// Active returns how many targets were seen in the last minutes.
+func (d *Detector) Active() int { return max(d.tallies.active, d.tallies.wasActive) }
+
+// TableBytes returns what the tables take at this moment; Stats tells the most that they may.
+func (d *Detector) TableBytes() int {
+	n := d.tallies.table.bytesNow()
+	for _, t := range d.counts.classes {
+		n += t.bytesNow()
+	}
+	return n
+}
+
 // Watch returns what matchers need to know of whom something is counted.
 func (d *Detector) Watch() *Watch { return d.watch }
 

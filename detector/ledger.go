@@ -12,6 +12,8 @@ import (
 // ended; whoever lifts a block lifts causes.
 type Ledger struct {
 	blocks map[netip.Prefix]*Block
+	// byRule is how many causes each rule has in blocks.
+	byRule map[string]int
 	// next is not later than the earliest end of any cause: until then there is nothing to expire.
 	next time.Time
 	// dry are the decisions that blocked nobody (dry runs, and targets that a guard spared), so that they are told once and not again at
@@ -48,9 +50,12 @@ const (
 
 // NewLedger returns a ledger of these blocks and strikes.
 func NewLedger(blocks []Block, strikes []Strike) *Ledger {
-	l := &Ledger{blocks: map[netip.Prefix]*Block{}, dry: map[dryKey]time.Time{}, strikes: map[strikeKey]Strike{}}
+	l := &Ledger{blocks: map[netip.Prefix]*Block{}, byRule: map[string]int{}, dry: map[dryKey]time.Time{}, strikes: map[strikeKey]Strike{}}
 	for _, b := range blocks {
 		l.blocks[b.Target] = &b
+		for _, c := range b.Causes {
+			l.byRule[c.Rule]++
+		}
 	}
 	for _, s := range strikes {
 		l.strikes[strikeKey{s.Target, s.Rule}] = s
@@ -88,6 +93,9 @@ func (l *Ledger) Has(target netip.Prefix) bool { return l.blocks[target] != nil 
 // Len returns how many targets are blocked.
 func (l *Ledger) Len() int { return len(l.blocks) }
 
+// ByRule returns how many causes each rule has.
+func (l *Ledger) ByRule() map[string]int { return maps.Clone(l.byRule) }
+
 // Find returns the blocks that cover the target or lie in it.
 func (l *Ledger) Find(target netip.Prefix) []Block {
 	if b, ok := l.blocks[target]; ok && target.IsSingleIP() {
@@ -123,8 +131,9 @@ func (l *Ledger) Add(target netip.Prefix, c Cause, now time.Time) Change {
 		b = &Block{Target: target}
 		l.blocks[target] = b
 	}
-	b.Causes = slices.DeleteFunc(b.Causes, func(o Cause) bool { return o.ID == c.ID })
+	l.without(b, c.ID)
 	b.Causes = append(b.Causes, c)
+	l.byRule[c.Rule]++
 	b.settle()
 	if c.Until.Before(l.next) {
 		l.next = c.Until
@@ -133,6 +142,22 @@ func (l *Ledger) Add(target netip.Prefix, c Cause, now time.Time) Change {
 		l.strike(Strike{Rule: c.Rule, Target: target, Count: c.Strike, Until: c.Until})
 	}
 	return Change{Time: now, Verb: verb, Block: b.copy(), Cause: c, By: c.By}
+}
+
+// without takes the cause of that ID off a block.
+func (l *Ledger) without(b *Block, id string) {
+	b.Causes = slices.DeleteFunc(b.Causes, func(c Cause) bool {
+		if c.ID == id {
+			l.uncount(c.Rule)
+		}
+		return c.ID == id
+	})
+}
+
+func (l *Ledger) uncount(rule string) {
+	if l.byRule[rule]--; l.byRule[rule] == 0 {
+		delete(l.byRule, rule)
+	}
 }
 
 // settle makes Until the latest end.
@@ -165,7 +190,7 @@ func (l *Ledger) remove(target netip.Prefix, match func(Cause) bool, verb func(l
 		if !match(c) {
 			continue
 		}
-		b.Causes = slices.DeleteFunc(b.Causes, func(o Cause) bool { return o.ID == c.ID })
+		l.without(b, c.ID)
 		b.settle()
 		changes = append(changes, Change{Time: now, Verb: verb(len(b.Causes) == 0), Block: b.copy(), Cause: c, By: by, Note: note})
 	}

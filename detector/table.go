@@ -249,3 +249,6 @@ func (t *table) remove(i int) {
 
 // bytes is what the table costs when it is full.
 func (t *table) bytes() int { return int(t.most) * ways * recordBytes(t.stride) }
+
+// bytesNow is what it costs at this moment.
+func (t *table) bytesNow() int { return len(t.tags) * recordBytes(t.stride) }

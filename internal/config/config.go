@@ -41,6 +41,8 @@ type Config struct {
 	HistoryKeep time.Duration
 	LogLevel    string
 	LogFormat   string
+	// MetricsListen is where metrics are served besides the control socket, "" for nowhere.
+	MetricsListen string
 
 	// Lines are where the keys of [answers] stand, for mistakes in them that only the answer room can see.
 	Lines map[string]int

@@ -34,6 +34,9 @@ type file struct {
 		Socket *string `toml:"socket"`
 		Group  *string `toml:"group"`
 	} `toml:"control"`
+	Metrics struct {
+		Listen string `toml:"listen"`
+	} `toml:"metrics"`
 	Log struct {
 		Level  *string `toml:"level"`
 		Format *string `toml:"format"`

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,6 +57,7 @@ func Parse(path string, data []byte) (*Config, error) {
 	}
 	p.actions(&f)
 	p.answers(&f)
+	p.metrics(&f)
 	p.unique()
 	if len(p.problems) > 0 {
 		return nil, p.problems
@@ -149,6 +151,19 @@ func (p *parser) state(f *file) {
 	}
 	if f.Log.Format != nil {
 		c.LogFormat = p.choice(*f.Log.Format, []string{"text", "json"}, "log", "format")
+	}
+}
+
+func (p *parser) metrics(f *file) {
+	text := f.Metrics.Listen
+	if p.out.MetricsListen = text; text == "" {
+		return
+	}
+	if at, err := netip.ParseAddrPort(text); err != nil || at.Port() == 0 {
+		p.fail(fmt.Sprintf("%q is no address and port", text), `write it like "127.0.0.1:9442"; names are not looked up`, "metrics", "listen")
+	}
+	if e := p.out.Actions.AnswerEndpoint; e != nil && e.Listen == text {
+		p.fail(text+" is where actions.answer-endpoint listens", "choose another port", "metrics", "listen")
 	}
 }
 

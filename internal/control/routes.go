@@ -14,8 +14,9 @@ import (
 // request is what a route's function gets.
 type request struct {
 	*http.Request
-	query url.Values
-	peer  Peer // only of a change
+	query  url.Values
+	routes []route
+	peer   Peer // only of a change
 }
 
 // writer writes an answer's body; nil where there is none.
@@ -32,6 +33,7 @@ type route struct {
 	changes      bool // only who may change gets it
 	query        []string
 	serve        func(Backend, request) (writer, error)
+	page         http.Handler // instead of serve
 }
 
 // routes are all routes.
@@ -63,18 +65,18 @@ type Route struct {
 	Does   string   `json:"does"`
 }
 
-func index(Backend, request) (writer, error) {
+func index(_ Backend, r request) (writer, error) {
 	var all []Route
-	for _, rt := range routes() {
+	for _, rt := range r.routes {
 		all = append(all, Route{Method: rt.method, Path: rt.path, Query: rt.query, Does: rt.does})
 	}
 	return list(all), nil
 }
 
 // routeNames are all paths, once each.
-func routeNames() string {
+func routeNames(all []route) string {
 	var names []string
-	for _, rt := range routes() {
+	for _, rt := range all {
 		if !slices.Contains(names, rt.path) {
 			names = append(names, rt.path)
 		}

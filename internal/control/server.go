@@ -34,8 +34,17 @@ type ServerOptions struct {
 	Logger  *slog.Logger
 	// Mode is the socket's; 0 means DefaultMode.
 	Mode fs.FileMode
+	// Pages can be asked for besides the routes of this package.
+	Pages []Page
 	// Ready, if set, is called once the socket answers.
 	Ready func()
+}
+
+// Page is something to GET that another room makes, such as metrics.
+type Page struct {
+	Path string
+	Does string // for the list that GET /v1 gives
+	http.Handler
 }
 
 // Serve answers on the socket until ctx ends, lets requests that are under way finish, and takes the socket away. It returns an
@@ -89,19 +98,24 @@ type server struct {
 	group    string
 	log      *slog.Logger
 	mux      *http.ServeMux
+	routes   []route
 }
 
 func newServer(o ServerOptions) *server {
 	s := &server{backend: o.Backend, accounts: systemAccounts, group: o.Group, log: o.Logger, mux: http.NewServeMux()}
 	byPath := map[string][]route{}
-	for _, rt := range routes() {
+	s.routes = routes()
+	for _, p := range o.Pages {
+		s.routes = append(s.routes, route{method: http.MethodGet, path: p.Path, does: p.Does, page: p.Handler})
+	}
+	for _, rt := range s.routes {
 		byPath[rt.pattern()] = append(byPath[rt.pattern()], rt)
 	}
 	for pattern, rts := range byPath {
 		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.dispatch(w, r, rts) })
 	}
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, problem(http.StatusNotFound, "the routes: "+routeNames(), "there is no route %s", cut(r.URL.Path)))
+		s.fail(w, r, problem(http.StatusNotFound, "the routes: "+routeNames(s.routes), "there is no route %s", cut(r.URL.Path)))
 	})
 	return s
 }
@@ -140,7 +154,11 @@ func (s *server) dispatch(w http.ResponseWriter, r *http.Request, rts []route) {
 }
 
 func (s *server) answer(w http.ResponseWriter, r *http.Request, rt route) {
-	q := request{Request: r, query: r.URL.Query()}
+	if rt.page != nil {
+		rt.page.ServeHTTP(w, r)
+		return
+	}
+	q := request{Request: r, query: r.URL.Query(), routes: s.routes}
 	if rt.changes {
 		p, err := s.changer(r)
 		if err != nil {

@@ -73,6 +73,9 @@ type core struct {
 	reloadError string
 	// late is when a decision last came too late to block anybody.
 	late time.Time
+	// tally is what metrics tell; metricsError why they are not served.
+	tally        tally
+	metricsError string
 }
 
 type liftKey struct {
@@ -101,7 +104,7 @@ func newCore(ctx context.Context, p *plan, st *store.Store, logger *slog.Logger)
 	c := &core{logger: logger, plan: p, store: st, in: make(chan message, 16), calls: make(chan func(*core)),
 		ending: make(chan struct{}), broken: make(chan struct{}),
 		positions: map[place]sources.Position{}, pending: map[place][]byte{}, counts: map[place]*lineCounts{}, seen: map[place]seen{},
-		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave}
+		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave, tally: newTally()}
 	if err := c.recall(ctx); err != nil {
 		return nil, err
 	}
@@ -253,6 +256,7 @@ func (c *core) count(m message) {
 		now.line = now.at
 	}
 	c.seen[m.place] = now
+	c.tally.batch(m, now.at)
 	c.dirty = true
 	c.settle(changes)
 	if !remembered { // until it is saved, a crash and a rotation together would leave nothing to find the old file by
@@ -280,11 +284,13 @@ func (c *core) decide(d detector.Decision) []detector.Change {
 	if at, ok := c.lifted[liftKey{d.Target, d.Rule}]; ok && !d.Time.After(at) {
 		return nil
 	}
+	c.tally.decision(d)
 	switch d.Verb {
 	case detector.VerbBlock, detector.VerbUnblock:
 		if !d.Until.IsZero() && !d.Until.After(time.Now()) {
 			// An old log: the block would have ended before it began.
 			c.late = time.Now()
+			c.tally.late++
 			c.warn("late "+d.Rule, "a block would have ended before it was decided: the lines are late, or their clock or time zone is not this host's",
 				"rule", d.Rule, "target", d.Target, "line_time", d.Time, "behind", time.Since(d.Time).Round(time.Second))
 			return nil
@@ -300,8 +306,11 @@ func (c *core) decide(d detector.Decision) []detector.Change {
 // settle saves changes and then tells the actions, in this order: what is announced is never lost.
 func (c *core) settle(changes []detector.Change) {
 	c.unsaved = append(c.unsaved, changes...)
+	c.tally.changes(changes)
 	if len(c.unsaved) > 0 {
+		begun := time.Now()
 		err := c.store.SaveChanges(context.Background(), c.unsaved)
+		saved(&c.tally.saves, begun, err)
 		switch {
 		case err == nil:
 			c.unsaved, c.saveError = nil, ""

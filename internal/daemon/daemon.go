@@ -63,9 +63,11 @@ func (d *Daemon) run(ctx context.Context) error {
 	defer stopServing()
 	failed := make(chan error, 1)
 	var server sync.WaitGroup
+	pages := d.pages()
+	server.Go(func() { d.serveMetrics(serving, pages) })
 	server.Go(func() {
 		err := control.Serve(serving, control.ServerOptions{Path: d.options.Config.Socket, Group: d.options.Config.Group,
-			Backend: d, Logger: d.logger})
+			Backend: d, Pages: socketPages(pages), Logger: d.logger})
 		if err != nil && serving.Err() == nil {
 			failed <- fmt.Errorf("control socket: %w", err)
 		}

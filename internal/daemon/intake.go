@@ -25,6 +25,7 @@ type message struct {
 	// pending is the half of a record that the reader holds after the batch; it is remembered with the position.
 	pending []byte
 	lines   lineCounts
+	latest  int64 // time of a line, unix milliseconds; 0 where none has one
 	dialect string
 }
 
@@ -150,6 +151,7 @@ func (l *listener) emit(b sources.Batch) error {
 	m := message{place: place{b.Source, b.Path}, after: b.After, findings: l.intake.findings()}
 	n := r.with(l.intake.matcher.Load(), now).Read(b.Data, m.findings)
 	m.lines = lineCounts{Lines: uint64(n.Lines), Events: uint64(n.Events), Unparsed: uint64(n.Unparsed), Cut: uint64(b.Cut), Bytes: uint64(len(b.Data))}
+	m.latest = n.Last
 	m.pending = r.Reader.Pending()
 	m.dialect = r.Reader.Dialect()
 	if b.Cut > 0 {

@@ -44,6 +44,7 @@ func (c *core) recall(ctx context.Context) error {
 	c.hosts = HostAddresses(c.logger)
 	c.ledger = detector.NewLedger(blocks, strikes)
 	c.restore(point)
+	c.tally.matchedBefore = c.detector.Stats().RuleHits
 	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed, c.detector.Watch()))
 	if len(point.State) == 0 {
 		// The key of the counts must be known before the first line is: after a crash, the same lines must make the same decisions.
@@ -197,9 +198,13 @@ func (c *core) checkpoint(now time.Time) error {
 	}
 	c.lastSaved = now
 	c.saveEvery = min(max(leastSave, time.Duration(len(point.State))*time.Second/stateRate), mostSave)
-	if err := c.store.SaveCheckpoint(context.Background(), point); err != nil {
+	begun := time.Now()
+	err := c.store.SaveCheckpoint(context.Background(), point)
+	saved(&c.tally.checkpoints, begun, err)
+	if err != nil {
 		return err
 	}
+	c.tally.checkpointBytes = len(point.State)
 	c.dirty = false
 	return nil
 }

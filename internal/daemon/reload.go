@@ -18,6 +18,7 @@ func (c *core) adopt(p *plan) (control.ReloadResult, error) {
 	}
 	result.Changed = append(result.Changed, ruleChanges(old.written, p.written)...)
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
+	p.config.MetricsListen = old.config.MetricsListen
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
 	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun ||
@@ -105,7 +106,7 @@ func restarts(a, b *config.Config) []string {
 		same bool
 	}{
 		{"state.path", a.StateFile == b.StateFile}, {"state.memory", a.Memory == b.Memory}, {"control.socket", a.Socket == b.Socket},
-		{"control.group", a.Group == b.Group}, {"ipv4_prefix, ipv6_prefix", a.Mask == b.Mask}, {"log", a.LogLevel == b.LogLevel && a.LogFormat == b.LogFormat},
+		{"control.group", a.Group == b.Group}, {"ipv4_prefix, ipv6_prefix", a.Mask == b.Mask}, {"metrics.listen", a.MetricsListen == b.MetricsListen}, {"log", a.LogLevel == b.LogLevel && a.LogFormat == b.LogFormat},
 	} {
 		if !k.same {
 			out = append(out, k.key)

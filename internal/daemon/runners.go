@@ -29,7 +29,7 @@ func (c *core) startRunners(list []actions.Action) {
 		blocks, before, gone = nil, nil, nil // a dry run lets everybody through, earlier blocks included
 	}
 	for _, a := range list {
-		r := actions.NewRunner(a, actions.RunnerOptions{Logger: c.logger})
+		r := actions.NewRunner(a, actions.RunnerOptions{Logger: c.logger, Took: c.tally.delayOf(a.Name()).observe})
 		if _, ok := a.(actions.Syncer); ok {
 			r.Reset(blocks)
 		} else {

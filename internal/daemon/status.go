@@ -47,15 +47,15 @@ func (c *core) status() control.Status {
 	s.Warnings = c.warnings()
 	for i := range s.Sources {
 		if src := &s.Sources[i]; src.Error == "" {
-			src.Error = c.trouble(src.Source)
+			src.Error = c.plan.trouble(src.Source)
 		}
 	}
 	return s
 }
 
 // trouble says why a source of files cannot be read at this moment; "" if it can.
-func (c *core) trouble(source string) string {
-	for _, s := range c.plan.config.Sources {
+func (p *plan) trouble(source string) string {
+	for _, s := range p.config.Sources {
 		if s.Name != source || s.Type != "file" {
 			continue
 		}
@@ -82,6 +82,9 @@ func (c *core) warnings() []string {
 	}
 	if names := c.leftNames(); names != "" {
 		out = append(out, "an earlier configuration still blocks in the kernel: "+names+"; remove it with "+c.flushCommand())
+	}
+	if c.metricsError != "" {
+		out = append(out, "metrics are not served: "+c.metricsError)
 	}
 	if time.Since(c.late) < time.Hour {
 		out = append(out, "blocks came too late to be made: lines are hours old, or their clock or time zone is not this host's (source.timezone)")
