@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"encoding/binary"
 	"regexp/syntax"
 	"slices"
 	"unicode"
@@ -18,7 +19,6 @@ type program struct {
 	// class numbers the bytes that no instruction tells apart.
 	class   [256]uint8
 	classes int
-	one     []byte // a byte of each class
 }
 
 // inst is one instruction of regexp/syntax.
@@ -148,7 +148,6 @@ func (p *program) classify() {
 		if !ok {
 			c = uint8(len(known))
 			known[string(signature)] = c
-			p.one = append(p.one, byte(b))
 		}
 		p.class[b] = c
 	}
@@ -197,6 +196,9 @@ func newAutomaton(p *program) *automaton {
 	return a
 }
 
+// giveUp lets go of all memory: every group may match from now on.
+func (a *automaton) giveUp() { *a = automaton{p: a.p, hopeless: true} }
+
 func (a *automaton) forget() {
 	a.known, a.states, a.next, a.seen = map[string]int32{}, a.states[:0], a.next[:0], 0
 	a.begin()
@@ -232,7 +234,8 @@ func (a *automaton) step(from int32, b byte, read int) int32 {
 	if len(a.states) >= maxStates {
 		if (a.seen+uint64(read))/bytesPerState < maxStates {
 			if a.thrown++; a.thrown >= patience {
-				a.hopeless = true
+				a.giveUp()
+				return -1
 			}
 		}
 		a.forget()
@@ -301,14 +304,11 @@ func (a *automaton) follow(pc uint32, first, last bool) {
 func (a *automaton) enter() int32 {
 	slices.Sort(a.waits)
 	a.key = a.key[:0]
-	for _, w := range a.waits {
-		a.key = append(a.key, byte(w), byte(w>>8), byte(w>>16))
+	for _, m := range a.matched { // as many words as ever, so that what follows is told apart
+		a.key = binary.LittleEndian.AppendUint64(a.key, m)
 	}
-	for _, m := range a.matched {
-		a.key = append(a.key, '|')
-		for ; m != 0; m >>= 8 {
-			a.key = append(a.key, byte(m))
-		}
+	for _, w := range a.waits {
+		a.key = binary.LittleEndian.AppendUint32(a.key, w)
 	}
 	if n, ok := a.known[string(a.key)]; ok {
 		return n

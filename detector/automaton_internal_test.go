@@ -100,3 +100,32 @@ func TestAnExplodingExpressionHurtsNoOther(t *testing.T) {
 		}
 	}
 }
+
+// TestOneTextWithTooManyStatesComesToAnEnd: it makes a thousand states late, so that throwing them away once more would lead nowhere.
+func TestOneTextWithTooManyStatesComesToAnEnd(t *testing.T) {
+	s := newSearch(newProgram([][]string{{`needle`}, {`a.{14}x`}}))
+	rnd := rand.New(rand.NewPCG(5, 6))
+	text := make([]byte, 13000)
+	for i := range text {
+		if text[i] = 'b'; i >= 9000 {
+			text[i] = "ab"[rnd.IntN(2)]
+		}
+	}
+	if found := s.in(string(text)); has(found, 0) || !has(found, 1) {
+		t.Errorf("found %v: the exploding one may match, the other does not", found)
+	}
+}
+
+// TestStatesAreToldApart: many groups that match together leave a state that is no other's.
+func TestStatesAreToldApart(t *testing.T) {
+	var groups [][]string
+	for i := range 24 {
+		groups = append(groups, []string{map[bool]string{true: "w", false: "q"}[i < 18]})
+	}
+	groups[23] = []string{"z" + strings.Repeat("y", 200)}
+	s := newSearch(newProgram(groups))
+	s.in("q")
+	if !has(s.in("z"+strings.Repeat("y", 200)), 23) {
+		t.Error("a match is lost after another text")
+	}
+}

@@ -73,7 +73,7 @@ func keep(list *[]string, value string) {
 	}
 }
 
-// cut copies at most n bytes of a text, whole UTF-8 sequences only.
+// cut copies at most n bytes of a text; what is no UTF-8 is marked.
 func cut(s string, n int) string {
 	if len(s) > n {
 		s = s[:n]

@@ -62,15 +62,3 @@ func (f *Findings) Next(at Cursor) (int64, bool) {
 	}
 	return f.sightings[at.sighting].time, true
 }
-
-// Span returns the earliest and the latest time in the findings, in unix milliseconds; zeros where there is nothing.
-func (f *Findings) Span() (first, last int64) {
-	for i := range f.sightings {
-		t := f.sightings[i].time
-		if i == 0 || t < first {
-			first = t
-		}
-		last = max(last, t)
-	}
-	return first, last
-}

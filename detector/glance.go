@@ -16,15 +16,13 @@ type Glance struct {
 	Head bool
 	// Anonymous says that the event has no user.
 	Anonymous bool
-	// Path is the event's, if PathKnown.
 	Path      string
-	PathKnown bool
 	Agent     string
 }
 
 // glance is what is known of a whole event.
 func (e *Event) glance() Glance {
-	return Glance{Kind: e.Kind, Operation: e.Operation, Status: e.Status, Head: e.Method == "HEAD", Anonymous: e.User == "", Path: e.Path, PathKnown: true, Agent: e.UserAgent}
+	return Glance{Kind: e.Kind, Operation: e.Operation, Status: e.Status, Head: e.Method == "HEAD", Anonymous: e.User == "", Path: e.Path, Agent: e.UserAgent}
 }
 
 // answer is what a condition says of an event of which only a glance is known.

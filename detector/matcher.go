@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dchest/siphash"
@@ -51,9 +50,6 @@ func NewMatcher(rules []*Rule, mask Mask, seed Seed, watch *Watch) *Matcher {
 	return m
 }
 
-// Rules returns the rules that it matches.
-func (m *Matcher) Rules() []*Rule { return m.rules }
-
 // Exempt says why an event never counts against an address, or "": what GitLab let pass on its operator's word, what it
 // only tracked, and what it counted by another key than the address.
 func Exempt(e *Event) string {
@@ -92,7 +88,7 @@ func (s *Scan) Glance(line []byte, g *Glance, now int64, offset int, f *Findings
 	if c == nil || c.plain {
 		return false
 	}
-	if c.paths && (!g.PathKnown || s.mayHit(c, s.patterns.path, s.paths.in(g.Path))) {
+	if c.paths && s.mayHit(c, s.patterns.path, s.paths.in(g.Path)) {
 		return false
 	}
 	if c.lines && s.mayHit(c, s.patterns.line, s.lines.in(view(line))) {
@@ -132,7 +128,7 @@ func clamp(at, now int64) int64 {
 	if at == 0 {
 		return now
 	}
-	return max(min(at, now+time.Minute.Milliseconds()), 0)
+	return max(min(at, now+time.Minute.Milliseconds()), 1)
 }
 
 // sighting is how an event counts as traffic.
@@ -150,7 +146,7 @@ func (s *Scan) Match(line []byte, e *Event, now int64, f *Findings) {
 	f.Events++
 	at := now
 	if !e.Time.IsZero() {
-		at = clamp(max(e.Time.UnixMilli(), 1), now)
+		at = clamp(max(e.Time.UnixMilli(), 1), now) // 1970 is a time, too
 	}
 	first := len(f.hits)
 	g := e.glance()
@@ -318,7 +314,7 @@ func (m *Matcher) hit(i int, r *Rule, client netip.Addr, line []byte, e *Event, 
 		h.attempt = m.hashBytes(h.salt, key) | 1
 	}
 	h.repository, h.project, h.reference, h.user = f.own(e.Repository), f.own(e.Project), f.own(e.Reference), f.own(e.User)
-	h.line = f.own(view(line[:min(len(line), SampleLength+utf8.UTFMax)]))
+	h.line = f.own(view(line[:min(len(line), SampleLength)]))
 	if !reset && m.watch != nil {
 		m.watch.add(m.targetHash(h.target))
 	}

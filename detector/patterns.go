@@ -80,7 +80,10 @@ func (s *search) in(text string) []uint64 {
 	clear(s.found)
 	for i := 0; i < len(s.automata); i++ {
 		a := s.automata[i]
-		for !a.hopeless && !a.scan(text, s.found) {
+		for again := false; !a.hopeless && !a.scan(text, s.found); again = true {
+			if again { // one text alone makes too many states: it would never come to its end
+				a.giveUp()
+			}
 		}
 		if a.hopeless {
 			i = s.giveUp(i) - 1

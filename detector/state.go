@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // The state is written as: the seed, the length of a JSON part and the part, the bits of the watch, and then each record that is of use as its table, key,
-// count, end, last and the words up to the last that is not zero. All numbers are little-endian.
+// count, end, last and the words up to the last that is not zero, and a checksum of it all. All numbers are little-endian.
 const stateVersion = 2
 
 // stateHead is the part of the state that is small enough for JSON.
@@ -60,6 +62,7 @@ func (d *Detector) AppendState(out []byte) []byte {
 	if err != nil {
 		panic(fmt.Sprintf("detector: state: %v", err)) // numbers and strings cannot fail
 	}
+	begin := len(out)
 	out = binary.LittleEndian.AppendUint64(out, d.seed[0])
 	out = binary.LittleEndian.AppendUint64(out, d.seed[1])
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(text)))
@@ -69,7 +72,8 @@ func (d *Detector) AppendState(out []byte) []byte {
 	for class, t := range d.counts.classes {
 		out = t.appendTo(out, byte(class), now)
 	}
-	return d.tallies.table.appendTo(out, tallyTable, d.tallies.generation)
+	out = d.tallies.table.appendTo(out, tallyTable, d.tallies.generation)
+	return binary.LittleEndian.AppendUint64(out, xxhash.Sum64(out[begin:]))
 }
 
 // recordFixed is what a record takes in the state besides its words.
@@ -118,6 +122,11 @@ func (d *Detector) Restore(state []byte) error {
 	if err != nil {
 		return err
 	}
+	sum := len(state) - 8
+	if sum < 20 || binary.LittleEndian.Uint64(state[sum:]) != xxhash.Sum64(state[:sum]) {
+		return errState
+	}
+	state = state[:sum]
 	n := binary.LittleEndian.Uint32(state[16:])
 	rest := state[20:]
 	if uint64(len(rest)) < uint64(n) {

@@ -2,7 +2,6 @@ package replay
 
 import (
 	"context"
-	"sync"
 
 	"regwarden/detector"
 )
@@ -14,16 +13,12 @@ type pool struct {
 	now     int64 // unix milliseconds
 	// wanted are the streams of which a block is to be read, each as often as blocks may be on their way.
 	wanted chan *stream
-	done   sync.WaitGroup
 	stop   context.CancelFunc
 }
 
-// ahead is how many blocks of each stream may be on their way. Many files take memory enough with one each.
+// ahead is how many blocks of each stream may be on their way: a few for each core, over all streams together.
 func ahead(streams, workers int) int {
-	if streams > 4*workers {
-		return 1
-	}
-	return 2 * workers
+	return min(max(4*workers/max(streams, 1), 1), 2*workers)
 }
 
 // start begins to read all streams, of which the first block is in the queue already.
@@ -36,7 +31,7 @@ func (p *pool) start(ctx context.Context, streams []*stream, depth, workers int)
 		}
 	}
 	for range workers {
-		p.done.Go(func() { p.work(ctx) })
+		go p.work(ctx)
 	}
 }
 
@@ -59,8 +54,5 @@ func (p *pool) work(ctx context.Context) {
 	}
 }
 
-// close ends the workers and waits for them.
-func (p *pool) close() {
-	p.stop()
-	p.done.Wait()
-}
+// close ends the workers. It does not wait for one that waits for a pipe.
+func (p *pool) close() { p.stop() }

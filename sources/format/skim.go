@@ -8,8 +8,8 @@ import (
 )
 
 // Skim takes in at first sight what most lines of the busiest dialects say, without an event. It says Unparsed where anything is not as usual: then Read
-// decides. Where it says Parsed or Noise, so would Read, and the same of everything that the glance holds; only a record that is broken behind all that a
-// glance needs is taken for a whole one. The glance's texts are valid until the next line.
+// decides. Where it says Parsed or Noise, so would Read, and the same of everything that the glance holds; only a record that is broken, or says
+// a thing again and otherwise, behind all that a glance needs is taken as it is till there. The glance's texts are valid until the next line.
 func (r *Reader) Skim(line []byte, g *detector.Glance) Verdict {
 	if len(line) < minSkim || len(line) >= maxSkim || line[len(line)-1] == '\r' {
 		return Unparsed
@@ -213,7 +213,7 @@ func (r *Reader) skimRequest(s string, g *detector.Glance) bool {
 		r.skimPath(s[:i], uri, g)
 		return true
 	}
-	g.Path, g.PathKnown = uri, true
+	g.Path = uri
 	return true
 }
 
@@ -258,5 +258,5 @@ func skimObject(uri string) detector.Operation {
 // skimPath reads what the request wants.
 func (r *Reader) skimPath(method, uri string, g *detector.Glance) {
 	route := classify(method, uri, &r.scratch)
-	g.Head, g.Operation, g.Path, g.PathKnown = method == "HEAD", route.operation, route.path, true
+	g.Head, g.Operation, g.Path = method == "HEAD", route.operation, route.path
 }

@@ -97,7 +97,7 @@ func (r *Reader) skimRails(s string, g *detector.Glance) bool {
 		return false
 	}
 	g.Client = address(v.texts[gClient])
-	g.Head, g.Path, g.PathKnown = v.texts[gMethod] == "HEAD", path, true
+	g.Head, g.Path = v.texts[gMethod] == "HEAD", path
 	operation, known := controllerOperation(controller, v.texts[gAction])
 	switch {
 	case known:
@@ -161,7 +161,7 @@ func (r *Reader) skimRegistry(s string, g *detector.Glance) Verdict {
 	}
 	g.Client = skimAddressPort(v.texts[gClient])
 	if o := skimObject(v.texts[gPath]); o != detector.OpOther {
-		g.Head, g.Operation, g.Path, g.PathKnown = v.texts[gMethod] == "HEAD", o, v.texts[gPath], true
+		g.Head, g.Operation, g.Path = v.texts[gMethod] == "HEAD", o, v.texts[gPath]
 	} else {
 		r.skimPath(v.texts[gMethod], v.texts[gPath], g)
 	}

@@ -39,10 +39,7 @@ func agrees(t *testing.T, skimmer, reader *format.Reader, line []byte) (skimmed 
 		time = e.Time.UnixMilli()
 	}
 	want := detector.Glance{Time: time, Client: e.Client, Kind: e.Kind, Operation: e.Operation, Status: e.Status, Head: e.Method == "HEAD", Anonymous: g.Anonymous && e.User == "",
-		Path: g.Path, PathKnown: g.PathKnown, Agent: e.UserAgent}
-	if g.PathKnown {
-		want.Path = e.Path
-	}
+		Path: e.Path, Agent: e.UserAgent}
 	if verdict != format.Parsed || g != want {
 		t.Errorf("%.300q\nRead says  %v %+v\nSkim says %+v", line, verdict, want, g)
 	}
