@@ -42,9 +42,11 @@ var watches = struct {
 	refused bool // the tracker could not be started, so nothing may be asked of it
 }{armed: map[string]*wakeup{}}
 
+// Before anything can run in the library: its way to say that it cannot go on ends the process.
+func init() { util.LOGGER = &util.Logger{Logger: log.New(fatalWriter{}, "", 0)} }
+
 // startTracker starts the process's tracker once and waits until it is known whether it runs.
 var startTracker = sync.OnceFunc(func() {
-	util.LOGGER = &util.Logger{Logger: log.New(fatalWriter{}, "", 0)}
 	failed := trackerFailed
 	started := make(chan struct{})
 	go func() {
