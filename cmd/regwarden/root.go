@@ -45,6 +45,7 @@ func commands() []*cobra.Command {
 		runCommand(),
 		demoCommand(),
 		flushCommand(),
+		setupCommand(),
 		checkCommand(),
 		replayCommand(),
 		reportCommand(),
