@@ -355,7 +355,7 @@ func printReport(w io.Writer, r *report.Report) {
 	}
 	fmt.Fprintln(w, "\nWhat to do")
 	for _, text := range r.ToDo {
-		fmt.Fprintf(w, "- %s\n", strings.ReplaceAll(wrap(text), "\n", "\n  "))
+		fmt.Fprintf(w, "- %s\n", text) // not wrapped, so that its commands can be copied
 	}
 }
 

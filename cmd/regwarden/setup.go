@@ -88,7 +88,7 @@ func fitting(host *setup.Host, path string) ([]byte, error) {
 		return text, nil // another host's kernel cannot be asked
 	}
 	f := &host.Firewall
-	problems, _ := daemon.CheckFirewall(c)
+	problems, _ := daemon.CheckFirewall(c)        // none where no firewall is configured
 	if len(problems) > 0 && f.Use == "iptables" { // the other one may do
 		f.Seen = append(f.Seen, "iptables cannot be used by regwarden: "+oneLine(problems[0]))
 		f.Use = "nftables"

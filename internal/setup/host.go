@@ -112,7 +112,23 @@ func Look(ctx context.Context, root string) *Host {
 	h.firewall()
 	h.docker()
 	h.proxies()
+	if h.proxied() {
+		h.Firewall.Problem = "a proxy stands in front, so the kernel sees the proxy's packets and none of the blocked client's"
+	}
 	return h
+}
+
+// proxied says whether another host's proxy stands in front: the host's own configuration names one, or a log has hardly any other client.
+func (h *Host) proxied() bool {
+	for _, l := range h.Logs {
+		n, nearlyAll := l.Sample.private()
+		for _, a := range l.Sample.busiest(n) {
+			if nearlyAll && n <= fewProxies && !a.IsLoopback() {
+				return true
+			}
+		}
+	}
+	return len(h.Proxies) > 0
 }
 
 // consider reads some of a log's lines and keeps it, or says why not.

@@ -137,8 +137,9 @@ func TestWhatIsFound(t *testing.T) {
 		"a proxy in front": {
 			files: map[string]string{"var/log/nginx/access.log": requests(50, "10.0.0.5")},
 			paths: []string{"/var/log/nginx/access.log"},
-			say:   []string{"A reverse proxy or load balancer", `trusted_proxies = ["10.0.0.5"]`, "block_private = false", "50 of those requests come from private"},
-			not:   []string{"No sign of a proxy"},
+			say: []string{"A reverse proxy or load balancer", `trusted_proxies = ["10.0.0.5"]`, "block_private = false", "50 of those requests come from private",
+				"the kernel sees the proxy's packets", "[[actions.blocklist]]"},
+			not: []string{"No sign of a proxy", "\n[actions.nftables]"},
 		},
 		"clients in the house": {
 			files: map[string]string{"var/log/nginx/access.log": requests(60, many...)},
@@ -150,7 +151,8 @@ func TestWhatIsFound(t *testing.T) {
 				"etc/nginx/conf.d/real.conf": "  set_real_ip_from 192.0.2.0/24;\nset_real_ip_from 0.0.0.0/0;\nset_real_ip_from unix:;\n# set_real_ip_from 192.0.2.99;\n",
 				"etc/gitlab/gitlab.rb":       "nginx['real_ip_trusted_addresses'] = ['198.51.100.1', '192.0.2.0/24', '127.0.0.1']\n"},
 			paths: []string{"/var/log/nginx/access.log"},
-			say:   []string{`trusted_proxies = ["192.0.2.0/24", "198.51.100.1"]`, "as /etc/nginx/conf.d/real.conf and /etc/gitlab/gitlab.rb has them"},
+			say:   []string{`trusted_proxies = ["192.0.2.0/24", "198.51.100.1"]`, "as /etc/nginx/conf.d/real.conf and /etc/gitlab/gitlab.rb has them", "[[actions.blocklist]]"},
+			not:   []string{"\n[actions.nftables]"},
 		},
 		"lines that nobody knows": {
 			files: map[string]string{"var/log/gitlab/nginx/gitlab_registry_access.log": strings.Repeat("what is this\n", 40)},

@@ -160,7 +160,7 @@ func (h *Host) actions(w *writer) {
 	off := ""
 	if f.Problem != "" {
 		w.comment("The kernel's firewall cannot be used here: %s", f.Problem)
-		w.comment("So blocks are written to a file; take the comment signs away when that is mended.")
+		w.comment("So blocks are written to a file that the web server includes. Once that is mended, take the comment signs away instead.")
 		off = "# "
 	}
 	switch f.Use {
