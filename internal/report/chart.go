@@ -107,19 +107,19 @@ func (r *Report) moment(t time.Time) string {
 	return t.In(r.location).Format("2006-01-02 15:04:05")
 }
 
-// StepText says how long a bucket is.
+// StepText says how long a bar of the chart is.
 func (r *Report) StepText() string {
-	switch {
-	case r.Step == time.Minute:
-		return "each minute"
-	case r.Step == time.Hour:
-		return "each hour"
-	case r.Step == 24*time.Hour:
-		return "each day"
-	case r.Step > 24*time.Hour:
-		return fmt.Sprintf("%d days each", r.Step/(24*time.Hour))
-	case r.Step >= time.Hour:
-		return fmt.Sprintf("%d hours each", r.Step/time.Hour)
+	for _, unit := range []struct {
+		is   time.Duration
+		one  string
+		more string
+	}{{24 * time.Hour, "a day", "days"}, {time.Hour, "an hour", "hours"}, {time.Minute, "a minute", "minutes"}} {
+		switch n := r.Step / unit.is; {
+		case n == 1:
+			return unit.one
+		case n > 1:
+			return fmt.Sprintf("%d %s", n, unit.more)
+		}
 	}
-	return fmt.Sprintf("%d minutes each", r.Step/time.Minute)
+	return "the whole time"
 }
