@@ -45,8 +45,10 @@ func commands() []*cobra.Command {
 		runCommand(),
 		demoCommand(),
 		flushCommand(),
+		setupCommand(),
 		checkCommand(),
 		replayCommand(),
+		reportCommand(),
 		explainCommand(),
 		statusCommand(),
 		blocksCommand(),
@@ -181,7 +183,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("write the output: %w", out.err)
 	}
-	return report(stderr, err)
+	return tell(stderr, err)
 }
 
 // checkedWriter remembers the first error, which those who print do not look at: a full disk must not look like success.
@@ -218,9 +220,9 @@ func wrongUse(c *cobra.Command, format string, args ...any) error {
 	return &exitError{exitWrong, err, c.CommandPath() + " -h shows how it is used"}
 }
 
-// report prints an error as people get it, one line and perhaps a hint, and returns the exit code. Only an error of several lines,
+// tell prints an error as people get it, one line and perhaps a hint, and returns the exit code. Only an error of several lines,
 // which lists several faults, makes several.
-func report(stderr io.Writer, err error) int {
+func tell(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}

@@ -94,7 +94,7 @@ func TestParagraphsAreWrapped(t *testing.T) {
 
 func TestErrorsAreLinesWithAHint(t *testing.T) {
 	var b bytes.Buffer
-	if code := report(&b, &exitError{exitNotFound, errors.New("a\x1b\n\nb"), "c\nd"}); code != exitNotFound {
+	if code := tell(&b, &exitError{exitNotFound, errors.New("a\x1b\n\nb"), "c\nd"}); code != exitNotFound {
 		t.Errorf("want %d, got %d", exitNotFound, code)
 	}
 	if want := "regwarden: a\\x1b\nregwarden: b\nhint: c\\nd\n"; b.String() != want {
