@@ -164,6 +164,25 @@ func (h hanging) Apply(ctx context.Context, _ []detector.Change) error {
 func (h hanging) Sync(ctx context.Context, _ []detector.Block) error { return h.Apply(ctx, nil) }
 
 // TestFlushDoesNotWaitForAnActionThatFails, as a stop would otherwise wait in vain; the end of Run tries once more.
+// TestItIsToldHowLongChangesTook, the failed attempts and the pauses between them included.
+func TestItIsToldHowLongChangesTook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := actions.NewRecorder("rec", detector.ScopeHost)
+		rec.Fail(errors.New("one"), errors.New("two"), errors.New("three"))
+		var took []time.Duration
+		r := actions.NewRunner(plain{rec}, actions.RunnerOptions{Took: func(d time.Duration) { took = append(took, d) }})
+		stop := start(t, r)
+		r.Enqueue([]detector.Change{blocked("203.0.113.7/32"), blocked("203.0.113.8/32")})
+		<-time.After(time.Minute) // the bubble's
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if len(took) != 2 || took[0] < 350*time.Millisecond || took[0] > 700*time.Millisecond || took[0] != took[1] {
+			t.Errorf("want twice the three pauses, got %v", took)
+		}
+	})
+}
+
 func TestFlushDoesNotWaitForAnActionThatFails(t *testing.T) {
 	for name, hide := range map[string]func(actions.Action) actions.Action{
 		"syncer": func(a actions.Action) actions.Action { return a }, "plain": func(a actions.Action) actions.Action { return plain{a} },
