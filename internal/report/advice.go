@@ -35,7 +35,7 @@ func advice(r *Report, o *Options) []string {
 		add("%s lifted by hand: if they were wrong, give those clients an ignoreip or the rule a higher threshold (docs/tuning-a-rule.md).", many(len(r.Lifted), "block was", "blocks were"))
 	}
 	if r.Clients > 0 {
-		add("Look at every client above. One that you know and want to spare: regwarden allow add ADDRESS --comment \"who it is\", or its network in ignoreip in %s.", config)
+		add("Look at every client of this report. One that you know and want to spare: regwarden allow add ADDRESS --comment \"who it is\", or its network in ignoreip in %s.", config)
 	}
 	switch {
 	case r.Clients == 0 && r.SparedClients == 0 && o.Origin == FromHistory && silent(o.Sources):
