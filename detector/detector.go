@@ -158,7 +158,9 @@ func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(
 
 func (d *Detector) countSighting(f *Findings, s *sighting, place int, hit *int, decided func(Decision)) {
 	d.newest = max(d.newest, s.time)
-	d.tallies.add(s, place)
+	if s.key != 0 {
+		d.tallies.add(s, place)
+	}
 	for range s.hits {
 		d.count(&f.hits[*hit], decided)
 		*hit++

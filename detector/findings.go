@@ -3,7 +3,7 @@ package detector
 // sighting is one event that had a client. hits of the hits that follow in Findings belong to it.
 type sighting struct {
 	time int64  // unix milliseconds
-	key  uint64 // the target's hash
+	key  uint64 // the target's hash; 0 for an address in ::/64, where no client is, that some rule counts all the same
 	// recall is 1 + the offset in its block of a line that must be matched whole if the target is watched; 0 for none.
 	recall  uint32
 	agent   uint8 // the user agent's place in a bitmap of 32

@@ -133,7 +133,10 @@ func clamp(at, now int64) int64 {
 
 // sighting is how an event counts as traffic.
 func (m *Matcher) sighting(g *Glance, target targetKey, at int64) sighting {
-	s := sighting{time: at, key: m.targetHash(target), service: serviceOf(g.Kind, g.Operation), outcome: outcome(g), fate: fate(g)}
+	s := sighting{time: at, service: serviceOf(g.Kind, g.Operation), outcome: outcome(g), fate: fate(g)}
+	if target != 0 {
+		s.key = m.targetHash(target)
+	}
 	if s.outcome == Success {
 		s.agent = uint8(xxhash.Sum64String(g.Agent) % 32)
 	}
