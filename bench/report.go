@@ -31,7 +31,8 @@ func (r *results) write(files bool) error {
 func (r *results) report() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Throughput\n\nWritten by `make bench` on %s; %d rounds, interleaved, page cache warm, one core (GOMAXPROCS=1 for programs in Go). CPU is user and system time of the whole process, "+
-		"for a million lines, the least and the median of the rounds; ratios are of the least.\n", machine(r.begun), r.rounds)
+		"for a million lines, the least and the median of the rounds; ratios are of the least. The host's load average was %s at the end: beyond 1, others used the processors, too, and all CPU times are longer.\n",
+		machine(r.begun), r.rounds, loadAverage())
 	b.WriteString("\n## Targets\n\n| what | target | measured | reached |\n|---|---|---|---|\n")
 	for _, t := range targets {
 		b.WriteString(t.row(r))
@@ -44,6 +45,16 @@ func (r *results) report() string {
 	b.WriteString(r.largeLog())
 	b.WriteString(r.notes())
 	return b.String()
+}
+
+// loadAverage is how busy the host was, over 1, 5 and 15 minutes.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) < 3 {
+		return "not known"
+	}
+	return strings.Join(fields[:3], ", ")
 }
 
 // machine says when and on what.
