@@ -30,9 +30,10 @@ var rooms = map[string][]string{
 	"internal/reference":           {}, // tests only
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/takeover":            {"internal/strict"},
+	"internal/service":             {},
 	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
-	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
+	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/service", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
 }
 
 // pure lists what the detector may import of the standard library and beyond: no files, no network, no clock's goroutines.

@@ -63,6 +63,9 @@ type core struct {
 	allowed   []store.AllowEntry
 	hosts     []detector.Never // this host's own addresses, its gateways and resolvers
 
+	// alive is called in each tick.
+	alive func()
+
 	dirty       bool
 	lastSaved   time.Time
 	saveEvery   time.Duration

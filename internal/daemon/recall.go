@@ -137,6 +137,7 @@ func (c *core) restore(point store.Checkpoint) {
 
 // tick does what time asks for.
 func (c *core) tick(now time.Time) {
+	c.alive()
 	c.settle(c.ledger.Expire(now))
 	if c.dirty && now.Sub(c.lastSaved) >= c.saveEvery {
 		c.saveNow()
