@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test unit integration lint fuzz bench bench-firewall clean
+.PHONY: build run test unit integration lint fuzz package bench bench-firewall clean
 
 build:            ## the one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o regwarden ./cmd/regwarden
@@ -27,6 +27,9 @@ lint:
 fuzz:             ## every fuzz target for a minute
 	./testing/fuzz 60s
 
+package:          ## deb and rpm for amd64 and arm64 in packaging/out, the same bytes from the same commit
+	./packaging/build
+
 bench:            ## throughput beside grep, ripgrep, awk, fail2ban and CrowdSec; writes bench/RESULTS.md and the README's table
 	./bench/run
 
@@ -35,4 +38,4 @@ bench-firewall:   ## blocks into the kernel, beside one rule or one command a bl
 	unshare --net bench/out/firewall
 
 clean:
-	rm -rf regwarden bench/data bench/out
+	rm -rf regwarden bench/data bench/out packaging/out testing/out

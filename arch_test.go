@@ -30,6 +30,7 @@ var rooms = map[string][]string{
 	"internal/reference":           {}, // tests only
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/takeover":            {"internal/strict"},
+	"packaging/sbom":               {},
 	"internal/service":             {},
 	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
