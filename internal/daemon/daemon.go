@@ -90,6 +90,11 @@ func (d *Daemon) run(ctx context.Context) error {
 		"rules", d.rules, "sources", len(d.options.Config.Sources), "dry_run", d.options.Config.DryRun)
 	err := d.wait(ctx, answering, failed)
 	d.options.Stopping()
+	if d.options.Socket != nil {
+		// Whoever connects now waits for the next daemon: this one's core could only say that it has ended.
+		stopServing()
+		server.Wait()
+	}
 	d.core.stop()
 	err = errors.Join(err, <-coreDone)
 	stopServing()
