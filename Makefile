@@ -2,7 +2,7 @@
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build run test unit integration lint fuzz bench bench-firewall bench-frontends lab clean
+.PHONY: build run test unit integration lint fuzz package bench bench-firewall bench-frontends lab clean
 
 build:            ## the one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o regwarden ./cmd/regwarden
@@ -30,6 +30,9 @@ lint:
 fuzz:             ## every fuzz target for a minute
 	./testing/fuzz 60s
 
+package:          ## deb and rpm for amd64 and arm64 in packaging/out, the same bytes from the same commit
+	./packaging/build
+
 bench:            ## throughput beside grep, ripgrep, awk, fail2ban and CrowdSec; writes bench/RESULTS.md and the README's table
 	./bench/run
 
@@ -41,4 +44,4 @@ bench-frontends:  ## what the front ends cost, with 100,000 blocks; needs root; 
 	./bench/frontends/run
 
 clean:
-	rm -rf regwarden bench/data bench/out lab/out
+	rm -rf regwarden bench/data bench/out lab/out packaging/out testing/out

@@ -32,10 +32,12 @@ var rooms = map[string][]string{
 	"internal/setup":               {"detector", "sources/format"},
 	"internal/explain":             {"detector", "sources/format"},
 	"internal/takeover":            {"internal/strict"},
+	"packaging/sbom":               {},
+	"internal/service":             {},
 	"internal/metrics":             {},
 	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/metrics", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
-	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/report", "internal/setup", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
+	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/report", "internal/service", "internal/setup", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
 }
 
 // pure lists what the detector may import of the standard library and beyond: no files, no network, no clock's goroutines.

@@ -98,7 +98,6 @@ type journalChild struct {
 	emit    Emit
 	cursor  string    // of the last record that was given out
 	begun   time.Time // when Run began
-	started bool
 	reader  recordReader
 	lines   []byte
 }
@@ -114,11 +113,9 @@ func (c *journalChild) arguments() []string {
 	switch {
 	case c.cursor != "":
 		args = append(args, "--no-tail", "--after-cursor="+c.cursor)
-	case c.started:
-		// It died before the first record: what came since the first start is new.
-		args = append(args, "--no-tail", "--since=@"+strconv.FormatInt(c.begun.Unix(), 10))
 	default:
-		args = append(args, "--lines=0")
+		// What came since the first start is new. Not --lines=0: with it journalctl 252 loses the first records of a unit that has none yet, or all.
+		args = append(args, "--no-tail", "--since=@"+strconv.FormatInt(c.begun.Unix(), 10))
 	}
 	for _, unit := range c.o.Units {
 		args = append(args, "--unit="+unit)
@@ -141,7 +138,6 @@ func (c *journalChild) run(ctx context.Context) error {
 	if err := child.Start(); err != nil {
 		return err
 	}
-	c.started = true
 	err = c.read(out)
 	stop() // when emit failed it is still alive
 	if ended := child.Wait(); err == nil {

@@ -105,7 +105,7 @@ printf '%%s' '%s'; exec sleep 60`, first, second))
 		t.Fatal(err)
 	}
 	starts := strings.Split(strings.TrimSpace(string(text)), "\n")
-	for i, want := range []string{"--lines=0", "--since=@", "--after-cursor=s=1;i=1", "--after-cursor=s=1;i=2"} {
+	for i, want := range []string{"--since=@", "--since=@", "--after-cursor=s=1;i=1", "--after-cursor=s=1;i=2"} {
 		if i >= len(starts) || !strings.Contains(starts[i], want) || !strings.HasSuffix(starts[i], " --unit=a.service --unit=b.service PRIORITY=6") {
 			t.Errorf("start %d: want %s in %q", i, want, starts)
 		}

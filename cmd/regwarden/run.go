@@ -10,12 +10,14 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"regwarden/internal/config"
 	"regwarden/internal/daemon"
+	"regwarden/internal/service"
 )
 
 // defaultConfig is where the packages put the configuration.
@@ -47,9 +49,25 @@ func runDaemon(ctx context.Context, path string, out io.Writer) error {
 	}
 	// The collector works harder as the bound comes near; the tables themselves cannot outgrow it.
 	debug.SetMemoryLimit(c.Memory / 10 * 8)
+	log := logger(c, out)
+	socket, err := service.ControlSocket()
+	if err != nil {
+		return err
+	}
+	if socket != nil && socket.Addr().String() != c.Socket {
+		log.Warn("control.socket is not where systemd listens; the daemon answers where systemd does", "control.socket", c.Socket, "systemd", socket.Addr().String(),
+			"hint", "make ListenStream= of regwarden.socket the same, or disable that unit")
+	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	err = daemon.Run(ctx, daemon.Options{Config: c, Version: thisBuild().Version, Logger: logger(c, out), Load: load, Reloads: hangups(ctx)})
+	systemd := service.NewNotifier(log)
+	feeding, fed := context.WithCancel(context.WithoutCancel(ctx)) // until the daemon has saved all
+	var feeder sync.WaitGroup
+	feeder.Go(func() { systemd.Feed(feeding) })
+	err = daemon.Run(ctx, daemon.Options{Config: c, Version: thisBuild().Version, Logger: log, Load: load, Reloads: hangups(ctx), Socket: socket,
+		Ready: systemd.Ready, Reloading: systemd.Reloading, Stopping: systemd.Stopping, Alive: systemd.Alive})
+	fed()
+	feeder.Wait()
 	if err != nil {
 		return configError(err)
 	}

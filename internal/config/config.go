@@ -141,9 +141,14 @@ type Exec struct {
 // Webhook is one [[actions.webhook]].
 type Webhook struct {
 	Name, URL, Secret string
-	Headers           map[string]string
-	Timeout           time.Duration
+	// SecretFile holds the secret instead: a path, or CredentialPrefix and the name of one of systemd's credentials; "" for none.
+	SecretFile string
+	Headers    map[string]string
+	Timeout    time.Duration
 }
+
+// CredentialPrefix marks the name of a credential that systemd hands to the service, where a path could stand.
+const CredentialPrefix = "credential:"
 
 // BlocklistFormats are the formats of a blocklist file.
 var BlocklistFormats = []string{"plain", "nginx-deny", "nginx-geo", "haproxy", "ipset", "jsonl"}

@@ -92,10 +92,11 @@ type fileActions struct {
 		DryRun  bool     `toml:"dry_run"`
 	} `toml:"exec"`
 	Webhook []struct {
-		Name    string            `toml:"name"`
-		URL     string            `toml:"url"`
-		Secret  string            `toml:"secret"`
-		Headers map[string]string `toml:"headers"`
-		Timeout string            `toml:"timeout"`
+		Name       string            `toml:"name"`
+		URL        string            `toml:"url"`
+		Secret     string            `toml:"secret"`
+		SecretFile string            `toml:"secret_file"`
+		Headers    map[string]string `toml:"headers"`
+		Timeout    string            `toml:"timeout"`
 	} `toml:"webhook"`
 }

@@ -271,6 +271,14 @@ func (p *parser) actions(f *file) {
 		if !strings.HasPrefix(w.URL, "http://") && !strings.HasPrefix(w.URL, "https://") {
 			p.failAt(i, fmt.Sprintf("%q is no http(s) address", w.URL), `as in url = "https://hooks.example.org/regwarden"`, "actions", "webhook", "url")
 		}
+		if name, ok := strings.CutPrefix(w.SecretFile, CredentialPrefix); !ok {
+			out.SecretFile = p.relative(w.SecretFile)
+		} else if out.SecretFile = w.SecretFile; name == "" || strings.ContainsAny(name, "/\x00") {
+			p.failAt(i, fmt.Sprintf("%q names no credential", w.SecretFile), `write "credential:NAME", with the NAME of the unit's LoadCredential=`, "actions", "webhook", "secret_file")
+		}
+		if w.Secret != "" && w.SecretFile != "" {
+			p.failAt(i, "cannot stand beside secret", "keep one of them", "actions", "webhook", "secret_file")
+		}
 		out.Timeout = p.optional(i, w.Timeout, 10*time.Second, "actions", "webhook", "timeout")
 		a.Webhooks = append(a.Webhooks, out)
 	}

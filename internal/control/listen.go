@@ -20,11 +20,11 @@ import (
 // maxConns is how many connections are served at once; others wait in the kernel's queue.
 const maxConns = 64
 
-// listener is the bound socket. It serves at most maxConns connections at once and takes the socket away when it ends.
+// listener is the bound socket. It serves at most maxConns connections at once and takes the socket away when it ends, if it made it.
 type listener struct {
 	*net.UnixListener
 	path  string
-	node  fs.FileInfo // the socket as it was made
+	node  fs.FileInfo // the socket as it was made; nil for one that somebody else made and keeps
 	lock  *os.File
 	slots chan struct{}
 	ended chan struct{}
@@ -33,6 +33,9 @@ type listener struct {
 
 // listen binds the socket. Of two daemons on one path the second gets an error; a socket that a dead daemon left is replaced.
 func listen(o ServerOptions) (*listener, error) {
+	if o.Listener != nil {
+		o.Path = o.Listener.Addr().String()
+	}
 	if err := makeParent(o.Path); err != nil {
 		return nil, err
 	}
@@ -40,7 +43,10 @@ func listen(o ServerOptions) (*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := bind(o)
+	l := &listener{UnixListener: o.Listener, path: o.Path, slots: make(chan struct{}, maxConns), ended: make(chan struct{})}
+	if o.Listener == nil {
+		l.UnixListener, l.node, err = bind(o)
+	}
 	if err != nil {
 		dropLock(lock)
 		return nil, err
@@ -102,9 +108,9 @@ func isAt(f *os.File, name string) bool {
 	return err == nil && os.SameFile(open, there)
 }
 
-func bind(o ServerOptions) (*listener, error) {
+func bind(o ServerOptions) (*net.UnixListener, fs.FileInfo, error) {
 	if err := removeStale(o.Path); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	// The mode of a socket's descriptor becomes that of its node: nobody else gets in before owner and mode are as they should be.
 	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
@@ -112,7 +118,7 @@ func bind(o ServerOptions) (*listener, error) {
 	}}
 	l, err := private.Listen(context.Background(), "unix", o.Path)
 	if err != nil {
-		return nil, fmt.Errorf("listen on the control socket: %w", err)
+		return nil, nil, fmt.Errorf("listen on the control socket: %w", err)
 	}
 	unixListener := l.(*net.UnixListener)
 	unixListener.SetUnlinkOnClose(false) // see remove
@@ -120,10 +126,9 @@ func bind(o ServerOptions) (*listener, error) {
 	if err != nil {
 		l.Close()
 		os.Remove(o.Path)
-		return nil, err
+		return nil, nil, err
 	}
-	return &listener{UnixListener: unixListener, path: o.Path, node: node,
-		slots: make(chan struct{}, maxConns), ended: make(chan struct{})}, nil
+	return unixListener, node, nil
 }
 
 // removeStale takes away a socket on which nobody answers, and nothing else.
@@ -206,7 +211,7 @@ func (l *listener) Close() error {
 
 // remove takes the socket away if it still is the one that was made here, and drops the lock.
 func (l *listener) remove() {
-	if now, err := os.Lstat(l.path); err == nil && os.SameFile(now, l.node) {
+	if now, err := os.Lstat(l.path); err == nil && l.node != nil && os.SameFile(now, l.node) {
 		os.Remove(l.path)
 	}
 	dropLock(l.lock)

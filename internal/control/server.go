@@ -28,6 +28,8 @@ const DefaultMode fs.FileMode = 0o660
 // ServerOptions say where the socket is, whom it lets in and who answers on it.
 type ServerOptions struct {
 	Path string
+	// Listener, if there is one, is served instead of a new socket at Path. Whoever made it has given it owner and mode, and keeps it: it is not taken away.
+	Listener *net.UnixListener
 	// Group owns the socket; its members may change blocks. "" and a group that does not exist leave that to root and the daemon's user.
 	Group   string
 	Backend Backend

@@ -231,3 +231,55 @@ func (s *slowBackend) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, ctx.Err()
 	}
 }
+
+// Systemd makes the socket and keeps it: whoever connects between two daemons waits for the next one.
+func TestClientThatConnectsBetweenTwoDaemonsIsServedByTheNext(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s.sock")
+	kept, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer kept.Close()
+	handOver := func() *net.UnixListener { // as a process gets it: a descriptor of the same socket
+		f, err := kept.File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		l, err := net.FileListener(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l.(*net.UnixListener)
+	}
+	first := start(t, control.ServerOptions{Path: path, Listener: handOver(), Backend: backend()})
+	if _, err := control.NewClient(path).Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.stop(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatalf("the socket went away with the daemon: %v", err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET /v1/status HTTP/1.0\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	second := start(t, control.ServerOptions{Path: path, Listener: handOver(), Backend: backend()})
+	answer := make([]byte, 64)
+	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(answer); err != nil || !strings.Contains(string(answer[:n]), " 200 ") {
+		t.Errorf("want it served, got %q, %v", answer[:n], err)
+	}
+	if err := second.stop(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || len(left) != 1 || left[0].Name() != "s.sock" {
+		t.Errorf("want the socket alone, got %v, %v", left, err)
+	}
+}

@@ -238,6 +238,8 @@ func (d *Daemon) Disallow(ctx context.Context, name string, _ control.Peer) erro
 
 // Reload reads configuration and rules again. It is all or nothing: with one mistake, everything goes on as it was.
 func (d *Daemon) Reload(_ context.Context, p control.Peer) (control.ReloadResult, error) {
+	d.options.Reloading()
+	defer d.options.Ready() // a reload that failed leaves the daemon as ready as it was
 	result, err := d.reload()
 	if err == nil {
 		d.logger.Info("reloaded", "by", p.String(), "rules", result.Rules, "changed", result.Changed, "takes_a_restart", result.Restart)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"regwarden/internal/config"
@@ -15,7 +16,14 @@ import (
 
 // CheckConfig makes all that the daemon would make at its start of a configuration, and touches nothing.
 func CheckConfig(c *config.Config) error {
-	_, err := makePlan(c, slog.New(slog.DiscardHandler))
+	look := *c
+	look.Actions.Webhooks = slices.Clone(c.Actions.Webhooks)
+	for i := range look.Actions.Webhooks {
+		if w := &look.Actions.Webhooks[i]; onlyForService(*w) {
+			w.SecretFile = ""
+		}
+	}
+	_, err := makePlan(&look, slog.New(slog.DiscardHandler))
 	return err
 }
 
@@ -43,6 +51,11 @@ func CheckHost(c *config.Config) []string {
 	for _, e := range c.Actions.Execs {
 		if _, err := exec.LookPath(e.Command[0]); err != nil {
 			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", e.Name, e.Command[0], errors.Unwrap(err)))
+		}
+	}
+	for _, w := range c.Actions.Webhooks {
+		if onlyForService(w) {
+			out = append(out, fmt.Sprintf("action %s: %s is given to the service only; whether it is there was not looked at", w.Name, w.SecretFile))
 		}
 	}
 	out = append(out, checkAnswers(c)...)

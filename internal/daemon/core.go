@@ -67,6 +67,9 @@ type core struct {
 	allowed   []store.AllowEntry
 	hosts     []detector.Never // this host's own addresses, its gateways and resolvers
 
+	// alive is called in each tick.
+	alive func()
+
 	dirty       bool
 	lastSaved   time.Time
 	saveEvery   time.Duration
@@ -101,7 +104,7 @@ const (
 )
 
 func newCore(ctx context.Context, p *plan, st *store.Store, logger *slog.Logger) (*core, error) {
-	c := &core{logger: logger, plan: p, store: st, in: make(chan message, 16), calls: make(chan func(*core)),
+	c := &core{alive: func() {}, logger: logger, plan: p, store: st, in: make(chan message, 16), calls: make(chan func(*core)),
 		ending: make(chan struct{}), broken: make(chan struct{}),
 		positions: map[place]sources.Position{}, pending: map[place][]byte{}, counts: map[place]*lineCounts{}, seen: map[place]seen{},
 		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave, tally: newTally()}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -23,8 +24,14 @@ type Options struct {
 	Logger  *slog.Logger
 	// Load reads the configuration again, for reload; nil means that there is nothing to read again.
 	Load func() (*config.Config, error)
-	// Ready is called once the daemon reads its sources and answers on its socket.
+	// Socket is the control socket, if somebody holds it for the daemon; nil means that it makes its own.
+	Socket *net.UnixListener
+	// Ready is called once the daemon reads its sources and answers on its socket, and again after each reload.
 	Ready func()
+	// Reloading and Stopping are called when that begins.
+	Reloading, Stopping func()
+	// Alive is called by the core several times a second, for as long as it makes progress. It must not wait for anything.
+	Alive func()
 	// Reloads asks for a reload each time it can be read; SIGHUP, for one.
 	Reloads <-chan struct{}
 }
@@ -40,6 +47,11 @@ type Daemon struct {
 
 // Run runs the daemon until ctx ends, and then saves what it knows. It returns an error only if it could not begin or keep its state.
 func Run(ctx context.Context, o Options) error {
+	for _, told := range []*func(){&o.Ready, &o.Reloading, &o.Stopping, &o.Alive} {
+		if *told == nil {
+			*told = func() {}
+		}
+	}
 	d := &Daemon{options: o, logger: o.Logger, since: time.Now()}
 	plan, err := makePlan(o.Config, o.Logger)
 	if err != nil {
@@ -54,6 +66,7 @@ func Run(ctx context.Context, o Options) error {
 	if d.core, err = newCore(ctx, plan, st, o.Logger); err != nil {
 		return err
 	}
+	d.core.alive = o.Alive
 	return d.run(ctx)
 }
 
@@ -61,13 +74,13 @@ func Run(ctx context.Context, o Options) error {
 func (d *Daemon) run(ctx context.Context) error {
 	serving, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
-	failed := make(chan error, 1)
+	failed, answering := make(chan error, 1), make(chan struct{})
 	var server sync.WaitGroup
 	pages := d.pages()
 	server.Go(func() { d.serveMetrics(serving, pages) })
 	server.Go(func() {
 		err := control.Serve(serving, control.ServerOptions{Path: d.options.Config.Socket, Group: d.options.Config.Group,
-			Backend: d, Pages: socketPages(pages), Logger: d.logger})
+			Listener: d.options.Socket, Backend: d, Pages: socketPages(pages), Logger: d.logger, Ready: func() { close(answering) }})
 		if err != nil && serving.Err() == nil {
 			failed <- fmt.Errorf("control socket: %w", err)
 		}
@@ -82,10 +95,13 @@ func (d *Daemon) run(ctx context.Context) error {
 	})
 	d.logger.Info("regwarden runs", "version", d.options.Version, "config", d.options.Config.Path,
 		"rules", d.rules, "sources", len(d.options.Config.Sources), "dry_run", d.options.Config.DryRun)
-	if d.options.Ready != nil {
-		d.options.Ready()
+	err := d.wait(ctx, answering, failed)
+	d.options.Stopping()
+	if d.options.Socket != nil {
+		// Whoever connects now waits for the next daemon: this one's core could only say that it has ended.
+		stopServing()
+		server.Wait()
 	}
-	err := d.wait(ctx, failed)
 	stopWatching()
 	d.core.stop()
 	err = errors.Join(err, <-coreDone)
@@ -96,10 +112,13 @@ func (d *Daemon) run(ctx context.Context) error {
 	return err
 }
 
-// wait answers reloads until the daemon shall stop.
-func (d *Daemon) wait(ctx context.Context, failed <-chan error) error {
+// wait tells when the socket answers, and answers reloads, until the daemon shall stop.
+func (d *Daemon) wait(ctx context.Context, answering <-chan struct{}, failed <-chan error) error {
 	for {
 		select {
+		case <-answering:
+			answering = nil
+			d.options.Ready()
 		case <-ctx.Done():
 			return nil
 		case err := <-failed:

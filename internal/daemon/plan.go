@@ -144,7 +144,12 @@ func makeActions(c *config.Config, text *answer.Text, logger *slog.Logger) ([]ac
 		out = append(out, a)
 	}
 	for _, w := range c.Actions.Webhooks {
-		a, err := actions.NewWebhook(actions.WebhookOptions{Name: w.Name, URL: w.URL, Header: w.Headers, Timeout: w.Timeout, Secret: w.Secret})
+		secret, err := webhookSecret(w)
+		if err != nil {
+			return nil, strict.Problems{{File: c.Path, Key: "actions.webhook.secret_file", Text: err.Error(),
+				Hint: "action " + w.Name + ` needs a file that the daemon's user can read, or "credential:NAME" with the NAME of the unit's LoadCredential=`}}
+		}
+		a, err := actions.NewWebhook(actions.WebhookOptions{Name: w.Name, URL: w.URL, Header: w.Headers, Timeout: w.Timeout, Secret: secret})
 		if err != nil {
 			return nil, err
 		}

@@ -146,6 +146,7 @@ func (c *core) expire() {
 
 // tick does what time asks for.
 func (c *core) tick(now time.Time) {
+	c.alive()
 	c.expire()
 	if c.dirty && now.Sub(c.lastSaved) >= c.saveEvery {
 		c.saveNow()

@@ -124,7 +124,7 @@ func (d *demo) run(ctx context.Context, c *config.Config) error {
 		case <-ctx.Done():
 		}
 	})
-	err := daemon.Run(ctx, daemon.Options{Config: c, Version: d.Version, Ready: func() { close(ready) },
+	err := daemon.Run(ctx, daemon.Options{Config: c, Version: d.Version, Ready: sync.OnceFunc(func() { close(ready) }),
 		Load:   func() (*config.Config, error) { return d.prepare() },
 		Logger: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	cancel()
