@@ -68,7 +68,7 @@ func TestABlockGrowsFromTheRepositoryToTheHostToTheFirewall(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, answered, map[string]string{"steps": stepsRule})
 	h.run()
-	const narrow, wide = "203.0.113/203.0.113.7/a/b/DENIED.json", "203.0.113/203.0.113.7.json"
+	const narrow, wide = "203.0.113.7/a/b.DENIED", "203.0.113.7/DENIED"
 	for step, want := range []struct {
 		same, other          int
 		narrow, wide, listed bool
@@ -107,7 +107,7 @@ func TestABlockGrowsFromTheRepositoryToTheHostToTheFirewall(t *testing.T) {
 		lifted := time.Now().Unix()
 		h.until("it is lifted everywhere", func() bool {
 			status, _ := h.asks("203.0.113.7", "/v2/a/b/manifests/c")
-			return status == 204 && !h.file("203.0.113") && !h.listed("203.0.113.7")
+			return status == 204 && !h.file("203.0.113.7") && !h.listed("203.0.113.7")
 		})
 		h.until("the next second: what came before is forgiven", func() bool { return time.Now().Unix() > lifted })
 	}
@@ -123,7 +123,7 @@ func TestAReloadTakesAnswersAway(t *testing.T) {
 	}
 	h.until("it is answered", func() bool {
 		status, _ := h.asks("203.0.113.9", "/")
-		return status == 403 && h.file("203.0.113/203.0.113.9.json")
+		return status == 403 && h.file("203.0.113.9/DENIED")
 	})
 	text, err := os.ReadFile(h.path("regwarden.toml"))
 	if err != nil {
@@ -138,7 +138,7 @@ func TestAReloadTakesAnswersAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until("it reads the new text", func() bool { _, message := h.asks("203.0.113.9", "/"); return message == "Retry later" })
-	if h.file("203.0.113") {
+	if h.file("203.0.113.9") {
 		t.Error("the files stay though nobody would take them away")
 	}
 }
@@ -150,7 +150,7 @@ func TestABlockIsNotForgottenWithTheAnswers(t *testing.T) {
 	h := newHost(t, answered, map[string]string{"steps": strings.Replace(stepsRule, `"1h repository", `, "", 1)})
 	h.run()
 	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
-	h.until("it is answered", func() bool { return h.file("203.0.113/203.0.113.7.json") })
+	h.until("it is answered", func() bool { return h.file("203.0.113.7/DENIED") })
 	if h.listed("203.0.113.7") {
 		t.Error("the list hides the answer")
 	}
