@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"regwarden/detector"
 	"regwarden/internal/control"
 )
 
@@ -168,4 +170,25 @@ func TestABlockIsNotForgottenWithTheAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until("the list has it", func() bool { return h.listed("203.0.113.7") })
+}
+
+// TestABlockNamesTheActionsThatHoldIt: a list of addresses holds no block of a repository.
+func TestABlockNamesTheActionsThatHoldIt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, answered+"\n[actions.nginx-geo]\npath = \"geo\"\nreload = [\"/bin/true\"]\n", map[string]string{"steps": stepsRule})
+	h.run()
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
+	h.until("it is answered", func() bool { return h.file("203.0.113.7/a/b.DENIED") })
+	for name, ask := range map[string]func() ([]detector.Block, error){
+		"find": func() ([]detector.Block, error) { return h.client.Find(t.Context(), "203.0.113.7") },
+		"list": func() ([]detector.Block, error) { return h.client.Blocks(t.Context(), control.BlockFilter{}) },
+	} {
+		blocks, err := ask()
+		if err != nil || len(blocks) != 1 {
+			t.Fatalf("%s: %v, %v", name, blocks, err)
+		}
+		if held := blocks[0].Causes[0].Actions; slices.Contains(held, "nginx-geo") || !slices.Contains(held, "answer-files") {
+			t.Errorf("%s: want answer-files and not nginx-geo, got %v", name, held)
+		}
+	}
 }
