@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -89,11 +90,20 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
 	}
 	return d.change(func(c *core) ([]detector.Change, error) {
+		if err := c.mayBlock(target); err != nil {
+			return nil, err
+		}
 		if !strings.Contains(r.Target, "/") { // what is counted is what is blocked
-			target = c.plan.config.Mask.Target(target.Addr())
+			address := target
+			target = c.plan.config.Mask.Target(address.Addr())
+			var p *control.Problem
+			if err := c.mayBlock(target); target != address && errors.As(err, &p) {
+				p.Hint = fmt.Sprintf("write %v for the address alone", address)
+				return nil, p
+			}
 		}
 		if r.Check {
-			return nil, c.mayBlock(target)
+			return nil, nil
 		}
 		return c.block(target, length, r.Reason, p.String())
 	})
