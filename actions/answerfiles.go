@@ -2,9 +2,7 @@ package actions
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -28,33 +26,36 @@ type AnswerFilesOptions struct {
 	Clock func() time.Time
 }
 
-// AnswerFiles keeps one small file for each blocked client, which a web server looks for and hands out: no reload, and no daemon in the path.
+// AnswerFiles keeps a directory for each blocked client, which a web server looks for, with the files that it hands out: no reload, and no daemon in the
+// path.
 //
-//	DIR/<net>/<address>.json                        everything is closed to the address
-//	DIR/<net>/all.json                              everything is closed to the whole net
-//	DIR/<net>/<address>/<repository>/DENIED.json    one repository is, or is what the block is about
-//	DIR/<net>/all/<repository>/DENIED.json
+//	DIR/<place>/DENIED                  everything is closed to the place
+//	DIR/<place>/<repository>.DENIED     one repository is, or is what the block is about
+//	DIR/.clients-only                   there is no block of another kind of place than a client
 //
-// A net is the /24 of an IPv4 address, as its first three numbers ("203.0.113"), or the /64 of an IPv6 address, as its first four numbers, each
-// without leading zeros and none left out ("2001:db8:0:1"): both are what a regular expression makes of the client's address. So whether DIR/<net> is
-// there is all that has to be asked for a client that is not blocked. A repository's name is lower-case, so DENIED.json is no part of one; names that
-// no registry could have are not written.
+// A place is a client: an IPv4 address ("203.0.113.7"), or the /64 of an IPv6 address as its first four numbers, each without leading zeros and none left
+// out ("2001:db8:0:1"), as a regular expression makes it of the address. Two kinds are rare: an IPv4 /24, as its first three numbers ("203.0.113"), and a
+// single IPv6 address ("2001:db8:0:1::7"). So two looks tell that a client is not blocked, whoever else of its net is: one at its directory, and one
+// at .clients-only, which is there most of the time: to find a file costs the kernel half of what it costs not to find one. A repository's name is
+// lower-case, so DENIED is no part of one; names that no registry could have are not written.
 //
-// A file is made beside and renamed, so that nobody reads a part. Its modification time is the block's end, so that whoever finds the daemon gone
-// can remove what has ended; the nanoseconds are of the content's sum, so that one look tells whether a file is right.
+// A place's directory is made beside and put there as a whole, so that nobody reads a part, and what a kill leaves half removed is seen. A file's modification time is the
+// block's end, so that whoever finds the daemon gone can remove what has ended; the nanoseconds are of the content's sum, and the directory's are of all
+// that is in it, so that a look at each tells whether it is right.
 type AnswerFiles struct {
 	options AnswerFilesOptions
 	log     *slog.Logger
-	chmod   bool // the umask takes away what the web server needs
-	held    map[netip.Prefix][]string
+	chmod   bool                        // the umask takes away what the web server needs
+	held    map[string][]detector.Block // by place; more than one where targets overlap
+	others  map[string]bool             // the places that are no clients
 }
 
 const (
-	answerMarker = ".regwarden" // says that the directory is ours
-	answerTemp   = ".writing"
-	answerDenied = "DENIED.json"
-	answerAll    = "all"
-	// mostNames is how many names a network is spelled out in: a /12 in nets or a /20 of IPv6 addresses.
+	answerMarker  = ".regwarden" // says that the directory is ours
+	answerClients = ".clients-only"
+	answerTemp    = ".writing"
+	answerDenied  = "DENIED"
+	// mostNames is how many names a network is spelled out in: a /12 in nets or a /20 of IPv4 addresses.
 	mostNames = 4096
 	// mostRepositories is how many of a block's repositories get a file of their own.
 	mostRepositories = 32
@@ -73,7 +74,7 @@ func NewAnswerFiles(o AnswerFilesOptions) (*AnswerFiles, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &AnswerFiles{options: o, log: o.Logger, chmod: umask()&0o055 != 0, held: map[netip.Prefix][]string{}}, nil
+	return &AnswerFiles{options: o, log: o.Logger, chmod: umask()&0o055 != 0, held: map[string][]detector.Block{}, others: map[string]bool{}}, nil
 }
 
 // umask is the process's. Go can only read it by setting it, so it is read where the kernel tells it.
@@ -125,40 +126,62 @@ func (a *AnswerFiles) Apply(ctx context.Context, changes []detector.Change) erro
 	return nil
 }
 
-// update makes the files of one target right. New ones come before old ones go, so that there is no moment without any.
+// update makes the places of one target right.
 func (a *AnswerFiles) update(b detector.Block) error {
-	places, err := answerPlaces(b.Target)
+	places, others, err := answerPlaces(b.Target)
 	if err != nil {
 		a.tooWide(b.Target, err)
 		return nil
 	}
-	files := a.files(b, places)
-	var names []string
-	for _, f := range files {
-		names = append(names, f.name)
-		if err := a.write(f, answerTemp); err != nil {
-			return err
+	for _, place := range places {
+		held := slices.DeleteFunc(a.held[place], func(old detector.Block) bool { return old.Target == b.Target })
+		if len(b.Causes) > 0 {
+			held = append(held, b)
 		}
-	}
-	for _, old := range a.held[b.Target] {
-		if slices.Contains(names, old) {
+		files := a.files(held)
+		if len(files) == 0 {
+			delete(a.held, place)
+			delete(a.others, place)
+			if err := a.remove(place); err != nil {
+				return err
+			}
 			continue
 		}
-		if err := a.remove(old); err != nil {
+		a.held[place] = held
+		if others {
+			a.others[place] = true
+			if err := a.tellOthers(); err != nil { // first, so that it is looked for
+				return err
+			}
+		}
+		if err := a.put(place, files, answerTemp); err != nil {
 			return err
 		}
 	}
-	if len(names) == 0 {
-		delete(a.held, b.Target)
-	} else {
-		a.held[b.Target] = names
+	return a.tellOthers()
+}
+
+// tellOthers keeps the file that says that only clients are blocked.
+func (a *AnswerFiles) tellOthers() error {
+	path := filepath.Join(a.options.Path, answerClients)
+	_, err := os.Lstat(path)
+	switch there := err == nil; {
+	case there && len(a.others) > 0:
+		err = os.Remove(path)
+	case !there && len(a.others) == 0:
+		err = os.WriteFile(path, []byte("No network of IPv4 addresses and no single IPv6 address is blocked, so the web server need not look for them.\n"), 0o644)
+	default:
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("tell which kinds of answers there are: %w", err)
 	}
 	return nil
 }
 
 // answerFile is a file as it should be.
 type answerFile struct {
-	name    string // below the directory
+	name    string // below its place
 	content []byte
 	modTime time.Time
 }
@@ -168,24 +191,26 @@ func (a *AnswerFiles) tooWide(target netip.Prefix, err error) {
 	a.log.Warn("a block is too wide for answer files: its clients are not answered by them; a firewall or an answer endpoint can hold it", "action", a.Name(), "target", target, "error", err)
 }
 
-// files are those of a block at some of its places.
-func (a *AnswerFiles) files(b detector.Block, places []string) []answerFile {
+// files are those of a place that these blocks cover. Where several say something of the same, the narrowest does.
+func (a *AnswerFiles) files(blocks []detector.Block) []answerFile {
 	now := a.options.Clock()
-	var out []answerFile
-	add := func(repository, file string) {
-		answer, concerned := a.options.Answers(b, repository, now)
-		if !concerned {
-			return
-		}
-		f := answerFile{content: answer.Body, modTime: sealedTime(answer.Until, answer.Body)}
-		for _, p := range places {
-			f.name = p + file
-			out = append(out, f)
-		}
+	if len(blocks) > 1 {
+		blocks = slices.SortedFunc(slices.Values(blocks), func(x, y detector.Block) int { return y.Target.Bits() - x.Target.Bits() })
 	}
-	add("", ".json")
-	for _, r := range answerRepositories(b) {
-		add(r, "/"+r+"/"+answerDenied)
+	var out []answerFile
+	for _, b := range blocks {
+		add := func(repository, name string) {
+			if slices.ContainsFunc(out, func(f answerFile) bool { return f.name == name }) {
+				return
+			}
+			if answer, concerned := a.options.Answers(b, repository, now); concerned {
+				out = append(out, answerFile{name: name, content: answer.Body, modTime: sealedTime(answer.Until, sumOf(answer.Body))})
+			}
+		}
+		add("", answerDenied)
+		for _, r := range answerRepositories(b) {
+			add(r, r+"."+answerDenied)
+		}
 	}
 	return out
 }
@@ -233,17 +258,33 @@ func validRepository(name string) bool {
 	return true
 }
 
-// sealedTime is the end of a block with a sum of what is said of it in the nanoseconds.
-func sealedTime(until time.Time, content []byte) time.Time {
-	sum := uint32(2166136261) // FNV-1a
+// sumOf is FNV-1a.
+func sumOf(content []byte) uint32 {
+	sum := uint32(2166136261)
 	for _, c := range content {
 		sum = (sum ^ uint32(c)) * 16777619
 	}
+	return sum
+}
+
+// sealedTime is the end of a block with a sum of what is said of it in the nanoseconds.
+func sealedTime(until time.Time, sum uint32) time.Time {
 	return time.Unix(until.Unix(), int64(sum%1e9))
 }
 
-// answerPlaces are the names, below the directory, of all that a target covers.
-func answerPlaces(p netip.Prefix) ([]string, error) {
+// sealOf is the modification time of a place's directory with these files.
+func sealOf(files []answerFile) time.Time {
+	var until time.Time
+	var all []byte
+	for _, f := range files {
+		until = later(until, f.modTime)
+		all = fmt.Appendf(all, "%s %d\n", f.name, f.modTime.UnixNano())
+	}
+	return sealedTime(until, sumOf(all))
+}
+
+// answerPlaces are the names of all that a target covers, and whether these are others than clients.
+func answerPlaces(p netip.Prefix) (places []string, others bool, err error) {
 	unit, net := 32, 24
 	if p.Addr().Is6() {
 		unit, net = 128, 64
@@ -254,19 +295,19 @@ func answerPlaces(p netip.Prefix) ([]string, error) {
 	}
 	width := step - p.Bits()
 	if width > 12 {
-		return nil, fmt.Errorf("%v has more than %d names", p, mostNames)
+		return nil, false, fmt.Errorf("%v has more than %d names", p, mostNames)
 	}
 	addr := p.Masked().Addr()
-	out := make([]string, 0, 1<<width)
+	places = make([]string, 0, 1<<width)
 	for range 1 << width {
 		if step == net {
-			out = append(out, answerNet(addr)+"/"+answerAll)
+			places = append(places, answerNet(addr))
 		} else {
-			out = append(out, answerNet(addr)+"/"+addr.String())
+			places = append(places, addr.String())
 		}
 		addr = advance(addr, step)
 	}
-	return out, nil
+	return places, p.Addr().Is4() == (step == net), nil
 }
 
 // answerNet is the name of an address's net.
@@ -309,87 +350,10 @@ func (a *AnswerFiles) own() error {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return fmt.Errorf("let the web server into the answers: %w", err)
 	}
-	a.held = map[netip.Prefix][]string{}
+	a.held, a.others = map[string][]detector.Block{}, map[string]bool{}
 	text := "The answers to blocked clients are kept here by regwarden; all in this directory is written and removed by it.\n"
 	if err := os.WriteFile(filepath.Join(dir, answerMarker), []byte(text), 0o644); err != nil {
 		return fmt.Errorf("mark the directory of the answers: %w", err)
 	}
 	return nil
-}
-
-// write makes a file, and its directories where they are not there yet.
-func (a *AnswerFiles) write(f answerFile, temp string) error {
-	temp = filepath.Join(a.options.Path, temp)
-	if err := a.fill(temp, f); err != nil {
-		return fmt.Errorf("write the answer %s: %w", f.name, errnoOf(err))
-	}
-	path := filepath.Join(a.options.Path, f.name)
-	err := os.Rename(temp, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = a.mkdir(filepath.Dir(f.name)); err == nil {
-			err = os.Rename(temp, path)
-		}
-	}
-	if err != nil {
-		os.Remove(temp)
-		return fmt.Errorf("write the answer %s: %w", f.name, errnoOf(err))
-	}
-	return nil
-}
-
-func (a *AnswerFiles) fill(temp string, f answerFile) error {
-	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if _, err := file.Write(f.content); err != nil {
-		return err
-	}
-	if a.chmod { // whatever the umask says: the web server reads it
-		if err := file.Chmod(0o644); err != nil {
-			return err
-		}
-	}
-	return os.Chtimes(temp, time.Time{}, f.modTime)
-}
-
-// mkdir makes the directories of a name, one below the other.
-func (a *AnswerFiles) mkdir(name string) error {
-	path := a.options.Path
-	for part := range strings.SplitSeq(name, "/") {
-		path += "/" + part
-		err := os.Mkdir(path, 0o755)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err == nil && a.chmod {
-			err = os.Chmod(path, 0o755)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// remove takes a file away, and the directories that it leaves empty.
-func (a *AnswerFiles) remove(name string) error {
-	if err := os.Remove(filepath.Join(a.options.Path, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the answer %s: %w", name, errnoOf(err))
-	}
-	for dir := filepath.Dir(name); dir != "."; dir = filepath.Dir(dir) {
-		if os.Remove(filepath.Join(a.options.Path, dir)) != nil {
-			break // others are in it
-		}
-	}
-	return nil
-}
-
-// errnoOf drops the paths from an error, which the message names better.
-func errnoOf(err error) error {
-	if inner := errors.Unwrap(err); inner != nil {
-		return inner
-	}
-	return err
 }

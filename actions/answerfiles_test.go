@@ -24,7 +24,7 @@ func tree(t testing.TB, dir string) string {
 	t.Helper()
 	var out strings.Builder
 	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() != ".regwarden" {
+		if err == nil && !d.IsDir() && d.Name() != ".regwarden" && d.Name() != ".clients-only" {
 			fmt.Fprintln(&out, strings.TrimPrefix(path, dir+"/"))
 		}
 		return err
@@ -50,20 +50,20 @@ func TestNamesOfAnswerFiles(t *testing.T) {
 		block("2001:db8:0:9::1/128", cause("i")),
 		block("203.0.113.12/32", cause("over", func(c *detector.Cause) { c.Until = noon })),
 	}
-	want := `192.0.2/all.json
-198.18.0/all.json
-198.18.1/all.json
-198.51.100/198.51.100.0.json
-198.51.100/198.51.100.1.json
-2001:db8:0:0/all/acme/web/DENIED.json
-2001:db8:0:1/all/acme/web/DENIED.json
-2001:db8:0:9/2001:db8:0:9::1.json
-203.0.113/203.0.113.10.json
-203.0.113/203.0.113.11/acme/a__b--c.d-e/DENIED.json
-203.0.113/203.0.113.7/acme/api/DENIED.json
-203.0.113/203.0.113.7/acme/web/DENIED.json
-203.0.113/203.0.113.9/acme/web/DENIED.json
-203.0.113/203.0.113.9.json
+	want := `192.0.2/DENIED
+198.18.0/DENIED
+198.18.1/DENIED
+198.51.100.0/DENIED
+198.51.100.1/DENIED
+2001:db8:0:0/acme/web.DENIED
+2001:db8:0:1/acme/web.DENIED
+2001:db8:0:9::1/DENIED
+203.0.113.10/DENIED
+203.0.113.11/acme/a__b--c.d-e.DENIED
+203.0.113.7/acme/api.DENIED
+203.0.113.7/acme/web.DENIED
+203.0.113.9/DENIED
+203.0.113.9/acme/web.DENIED
 `
 	for name, make := range map[string]func() error{
 		"sync":  func() error { return a.Sync(t.Context(), blocks) },
@@ -77,12 +77,12 @@ func TestNamesOfAnswerFiles(t *testing.T) {
 		}
 	}
 	apply(t, a, change(detector.ChangeShorten, "203.0.113.7/32", cause("a", narrow, asked("acme/api"))), unblocked("192.0.2.0/24"), unblocked("2001:db8::/63"), unblocked("198.18.0.0/23"))
-	want = strings.NewReplacer("192.0.2/all.json\n", "", "198.18.0/all.json\n", "", "198.18.1/all.json\n", "", "2001:db8:0:0/all/acme/web/DENIED.json\n", "", "2001:db8:0:1/all/acme/web/DENIED.json\n", "",
-		"203.0.113/203.0.113.7/acme/web/DENIED.json\n", "").Replace(want)
+	want = strings.NewReplacer("192.0.2/DENIED\n", "", "198.18.0/DENIED\n", "", "198.18.1/DENIED\n", "", "2001:db8:0:0/acme/web.DENIED\n", "", "2001:db8:0:1/acme/web.DENIED\n", "",
+		"203.0.113.7/acme/web.DENIED\n", "").Replace(want)
 	if diff := cmp.Diff(want, tree(t, dir)); diff != "" {
 		t.Errorf("after changes: want -, got +\n%s", diff)
 	}
-	for _, gone := range []string{"192.0.2", "198.18.0", "2001:db8:0:0", "203.0.113/203.0.113.7/acme/web"} {
+	for _, gone := range []string{"192.0.2", "198.18.0", "2001:db8:0:0"} {
 		if _, err := os.Stat(filepath.Join(dir, gone)); err == nil {
 			t.Errorf("the empty directory %s stays", gone)
 		}
@@ -93,7 +93,7 @@ func TestNamesOfAnswerFiles(t *testing.T) {
 func TestAnAnswerFileTellsItsEnd(t *testing.T) {
 	a, dir := answerFiles(t, func() time.Time { return noon })
 	apply(t, a, change(detector.ChangeBlock, "203.0.113.7/32", cause("a")))
-	path := filepath.Join(dir, "203.0.113", "203.0.113.7.json")
+	path := filepath.Join(dir, "203.0.113.7", "DENIED")
 	info, err := os.Stat(path)
 	if err != nil || info.ModTime().Unix() != noon.Add(time.Hour).Unix() || info.Mode() != 0o644 {
 		t.Errorf("want it to end at %v, got %v with mode %v, %v", noon.Add(time.Hour), info.ModTime(), info.Mode(), err)
@@ -118,17 +118,19 @@ func TestSyncHealsTheAnswers(t *testing.T) {
 		}
 		return info.Sys().(*syscall.Stat_t).Ino
 	}
-	before := inode("2001:db8:0:0/all.json")
+	before := inode("2001:db8:0:0/DENIED")
 	for _, damage := range []func() error{
 		func() error {
-			return os.WriteFile(filepath.Join(dir, "203.0.113/203.0.113.7.json"), []byte("nobody\n"), 0o644)
+			return os.WriteFile(filepath.Join(dir, "203.0.113.7/DENIED"), []byte("nobody\n"), 0o644)
 		},
-		func() error { return os.RemoveAll(filepath.Join(dir, "198.51.100")) },
+		func() error { return os.RemoveAll(filepath.Join(dir, "198.51.100.1/DENIED")) },
 		func() error {
-			return os.WriteFile(filepath.Join(dir, "203.0.113/203.0.113.99.json"), []byte("{}"), 0o644)
+			return os.WriteFile(filepath.Join(dir, "203.0.113.7/acme/api.DENIED"), []byte("{}"), 0o644)
 		},
-		func() error { return os.MkdirAll(filepath.Join(dir, "192.0.2/192.0.2.1/acme/web"), 0o755) },
+		func() error { return os.MkdirAll(filepath.Join(dir, "192.0.2.1/acme/web"), 0o755) },
 		func() error { return os.WriteFile(filepath.Join(dir, ".writing"), []byte("{}"), 0o644) },
+		func() error { return os.MkdirAll(filepath.Join(dir, ".writing1/acme"), 0o755) },
+		func() error { return os.MkdirAll(filepath.Join(dir, "2001:db8:0:1::7"), 0o755) },
 	} {
 		if err := damage(); err != nil {
 			t.Fatal(err)
@@ -137,14 +139,64 @@ func TestSyncHealsTheAnswers(t *testing.T) {
 	if err := a.Sync(t.Context(), blocks); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(right, tree(t, dir)); diff != "" || !strings.Contains(read(t, filepath.Join(dir, "203.0.113/203.0.113.7.json")), "BLOCKED") {
+	if diff := cmp.Diff(right, tree(t, dir)); diff != "" || !strings.Contains(read(t, filepath.Join(dir, "203.0.113.7/DENIED")), "BLOCKED") {
 		t.Errorf("want -, got +\n%s", diff)
 	}
-	if _, err := os.Stat(filepath.Join(dir, "192.0.2")); err == nil {
-		t.Error("a net in which nobody is blocked stays")
+	if _, err := os.Stat(filepath.Join(dir, "192.0.2.1")); err == nil {
+		t.Error("a client who is not blocked stays")
 	}
-	if inode("2001:db8:0:0/all.json") != before {
+	if inode("2001:db8:0:0/DENIED") != before {
 		t.Error("a file that was right was written again")
+	}
+}
+
+// TestTargetsThatOverlapKeepTheirAnswers: the narrower one says more, and neither takes the other's along.
+func TestTargetsThatOverlapKeepTheirAnswers(t *testing.T) {
+	a, dir := answerFiles(t, func() time.Time { return noon })
+	apply(t, a, change(detector.ChangeBlock, "203.0.113.7/32", cause("one")), change(detector.ChangeBlock, "203.0.113.6/31", cause("two")),
+		change(detector.ChangeBlock, "198.51.100.0/23", cause("nets")), change(detector.ChangeBlock, "198.51.100.0/24", cause("net")))
+	says := func(place, id string) {
+		t.Helper()
+		if text := read(t, filepath.Join(dir, place, "DENIED")); !strings.Contains(text, `"block_id":"`+id+`"`) {
+			t.Errorf("%s: want block %s, got %s", place, id, text)
+		}
+	}
+	says("203.0.113.7", "one")
+	says("203.0.113.6", "two")
+	says("198.51.100", "net")
+	apply(t, a, unblocked("203.0.113.7/32"), unblocked("198.51.100.0/23"))
+	says("203.0.113.7", "two")
+	says("198.51.100", "net")
+	if _, err := os.Stat(filepath.Join(dir, "198.51.101")); err == nil {
+		t.Error("what is lifted stays")
+	}
+}
+
+// TestItIsToldWhetherOnlyClientsAreBlocked, so that the web server looks for others when it must.
+func TestItIsToldWhetherOnlyClientsAreBlocked(t *testing.T) {
+	a, dir := answerFiles(t, func() time.Time { return noon })
+	told := func(want bool, when string) {
+		t.Helper()
+		if _, err := os.Stat(filepath.Join(dir, ".clients-only")); (err == nil) != want {
+			t.Errorf("%s: want it told %v, got %v", when, want, err)
+		}
+	}
+	blocks := []detector.Block{block("203.0.113.7/32", cause("a")), block("2001:db8::/60", cause("b")), block("192.0.2.0/28", cause("c"))}
+	for range 2 {
+		if err := a.Sync(t.Context(), blocks); err != nil {
+			t.Fatal(err)
+		}
+		told(true, "addresses and nets of IPv6")
+		for _, target := range []string{"198.51.100.0/24", "2001:db8:1::7/128"} {
+			apply(t, a, change(detector.ChangeBlock, target, cause("d")))
+			told(false, target)
+			apply(t, a, unblocked(target))
+			told(true, target+" is lifted")
+		}
+		if err := a.Sync(t.Context(), append(blocks, block("198.51.100.0/24", cause("d")))); err != nil {
+			t.Fatal(err)
+		}
+		told(false, "after a sync")
 	}
 }
 
@@ -184,7 +236,7 @@ func TestAnswersThatSomebodyRemovesAreWrittenAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-seen
-	eventually(t, "the file is there again", func() bool { _, err := os.Stat(filepath.Join(dir, "203.0.113", "203.0.113.7.json")); return err == nil })
+	eventually(t, "the file is there again", func() bool { _, err := os.Stat(filepath.Join(dir, "203.0.113.7", "DENIED")); return err == nil })
 }
 
 // manyAnswers is how many blocks the long tests make.
@@ -268,18 +320,31 @@ func TestAKillInTheMiddleIsHealed(t *testing.T) {
 		}
 		blocks := manyBlocks(manyAnswers())
 		want := len(blocks) * 9 / 10
-		begun := time.Now()
-		if err := a.Sync(t.Context(), blocks[:want]); err != nil {
-			t.Fatal(err)
-		}
-		took := time.Since(begun)
-		begun = time.Now()
-		if err := a.Sync(t.Context(), blocks[:want]); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("healed in %v, looked through in %v", took, time.Since(begun))
+		healed := cost(t, func() error { return a.Sync(t.Context(), blocks[:want]) })
+		t.Logf("healed in %s, looked through in %s", healed, cost(t, func() error { return a.Sync(t.Context(), blocks[:want]) }))
 		if n := strings.Count(tree(t, dir), "\n"); n != want {
 			t.Errorf("want %d files, got %d", want, n)
 		}
+		if round == rounds-1 {
+			removed := cost(t, func() error { return a.Sync(t.Context(), nil) })
+			t.Logf("all removed in %s, all written in %s", removed, cost(t, func() error { return a.Sync(t.Context(), blocks) }))
+		}
 	}
+}
+
+// cost says how long something took, and how much CPU of this process.
+func cost(t *testing.T, f func() error) string {
+	t.Helper()
+	cpu := func() time.Duration {
+		var u syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+			t.Fatal(err)
+		}
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	begun, before := time.Now(), cpu()
+	if err := f(); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%v (%v of CPU)", time.Since(begun).Round(time.Millisecond), (cpu() - before).Round(time.Millisecond))
 }

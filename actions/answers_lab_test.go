@@ -154,44 +154,10 @@ func startNginx(t *testing.T, inHTTP, inServer string) (f *front, dir, conf stri
 	return f, dir, conf
 }
 
-// filesInHTTP and filesInServer are how nginx finds the answer files: one look at the file system for a client in whose net nobody is blocked.
-const filesInHTTP = `
-	map $remote_addr $rw_addr { "~^::ffff:(?<rw_mapped>[0-9.]+)$" $rw_mapped; default $remote_addr; }
-	map $rw_addr $rw_net {
-		default "-";
-		"~^(?<rw_n4>[0-9]+\.[0-9]+\.[0-9]+)\.[0-9]+$" $rw_n4;
-		"~^(?<rw_n1>[0-9a-f]+:[0-9a-f]+:[0-9a-f]+:[0-9a-f]+):" $rw_n1;
-		"~^(?<rw_n2>[0-9a-f]+:[0-9a-f]+:[0-9a-f]+)::" "$rw_n2:0";
-		"~^(?<rw_n3>[0-9a-f]+:[0-9a-f]+)::" "$rw_n3:0:0";
-		"~^(?<rw_n5>[0-9a-f]+)::(?<rw_n6>[0-9a-f]+)(?::[0-9a-f]+){4}$" "$rw_n5:0:0:$rw_n6";
-		"~^(?<rw_n7>[0-9a-f]+)::" "$rw_n7:0:0:0";
-	}
-	map $uri $rw_repository { default "-"; "~^/v2/(?<rw_name>[a-z0-9][a-z0-9._/-]*)/(?:manifests|blobs|tags|referrers)/" $rw_name; }
-	map "$rw_file|$request_method $uri" $rw_act {
-		default deny; "~^\|" pass; "~^[^/]*\|(GET|HEAD) /v2/?$" ping; "~\|HEAD /v2/.+/blobs/" noblob;
-	}
-`
-
-const filesInServer = `
-	error_page 463 =403 /.regwarden/denied;
-	error_page 464 =200 @rw_ping;
-	set $rw_file "";
-	location = /.regwarden/denied {
-		internal; alias DIR/$rw_net/$rw_found; default_type "application/json; charset=utf-8"; if_modified_since off; etag off;
-		add_header Docker-Distribution-Api-Version registry/2.0 always; add_header Cache-Control no-store always;
-	}
-	location @rw_ping { default_type application/json; add_header Docker-Distribution-Api-Version registry/2.0 always; add_header Cache-Control no-store always; return 200 "{}"; }
-	if ($uri = /.regwarden/denied) { break; }
-	if (!-d DIR/$rw_net) { break; }
-	if (-f DIR/$rw_net/all.json) { set $rw_file all.json; }
-	if (-f DIR/$rw_net/$rw_addr.json) { set $rw_file $rw_addr.json; }
-	if (-f DIR/$rw_net/all/$rw_repository/DENIED.json) { set $rw_file all/$rw_repository/DENIED.json; }
-	if (-f DIR/$rw_net/$rw_addr/$rw_repository/DENIED.json) { set $rw_file $rw_addr/$rw_repository/DENIED.json; }
-	set $rw_found $rw_file;
-	if ($rw_act = ping) { return 464; }
-	if ($rw_act = noblob) { return 404; }
-	if ($rw_act = deny) { return 463; }
-`
+// shippedForNginx is a file of packaging/nginx.
+func shippedForNginx(t *testing.T, name string) string {
+	return read(t, filepath.Join("..", "packaging", "nginx", name))
+}
 
 // answerFiles returns the action over a directory that nginx may read.
 func answerFiles(t testing.TB, clock func() time.Time) (*actions.AnswerFiles, string) {
@@ -214,7 +180,7 @@ func TestNginxServesTheAnswerFiles(t *testing.T) {
 	if err := a.Sync(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	f, _, _ := startNginx(t, filesInHTTP, strings.ReplaceAll(filesInServer, "DIR", dir))
+	f, _, _ := startNginx(t, shippedForNginx(t, "client.conf")+shippedForNginx(t, "answer-files-http.conf"), strings.ReplaceAll(shippedForNginx(t, "answer-files-server.conf"), "/run/regwarden/answers", dir))
 	host := func(id string) detector.Cause { return cause(id, asked("acme/web")) }
 	blocks := []detector.Block{
 		block("203.0.113.7/32", cause("narrow4", narrow, asked("acme/web"))),
@@ -284,8 +250,8 @@ func TestNginxServesTheAnswerFiles(t *testing.T) {
 	if err := a.Sync(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
-		t.Errorf("want the mark alone when nobody is blocked, got %v, %v", entries, err)
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("want the two marks alone when nobody is blocked, got %v, %v", entries, err)
 	}
 }
 
@@ -341,8 +307,8 @@ func TestNginxReadsTheGeoList(t *testing.T) {
 	if err := g.Sync(t.Context(), blocks); err != nil || reloads() != 1 {
 		t.Errorf("a list that has not changed was read again: %d reloads, %v", reloads(), err)
 	}
-	if p := g.Pace(); p != 5*time.Second {
-		t.Errorf("want the next reload 5 s later, got %v", p)
+	if blocked, lifted := g.Pace(false), g.Pace(true); blocked != 5*time.Second || lifted != time.Second {
+		t.Errorf("want the next reload 5 s later, or after a lift 1 s, got %v and %v", blocked, lifted)
 	}
 	before := read(t, list)
 	if err := os.WriteFile(broken, nil, 0o600); err != nil {

@@ -117,9 +117,11 @@ func (r *Runner) await(ctx context.Context) bool {
 func (r *Runner) due() (time.Duration, bool) {
 	r.mu.Lock()
 	work, pause := r.doubt.dirty || len(r.queue) > 0, time.Until(r.hold)
+	p, paced := r.action.(Pacer)
+	lifted := paced && slices.ContainsFunc(r.queue, func(q queued) bool { return q.change.Verb == detector.ChangeUnblock })
 	r.mu.Unlock()
-	if p, ok := r.action.(Pacer); ok && work {
-		pause = max(pause, p.Pace())
+	if paced && work {
+		pause = max(pause, p.Pace(lifted))
 	}
 	return pause, work
 }

@@ -123,7 +123,7 @@ func (b *Blocklist) Kind() string { return "blocklist" }
 func (b *Blocklist) Holds(scope detector.Scope) bool { return scope == detector.ScopeHost }
 
 // Pace keeps rewrites apart.
-func (b *Blocklist) Pace() time.Duration {
+func (b *Blocklist) Pace(bool) time.Duration {
 	if b.written.IsZero() {
 		return 0
 	}

@@ -39,7 +39,7 @@ func subjects(t *testing.T) map[string]subject {
 	}
 	return map[string]subject{
 		"answer-files": {files, func(t *testing.T) string {
-			return strings.NewReplacer("2001:db8:1:0/all.json", "2001:db8:1::/64", "203.0.113/203.0.113.7.json", "203.0.113.7/32").Replace(lines(tree(t, answers)))
+			return strings.NewReplacer("2001:db8:1:0/DENIED", "2001:db8:1::/64", "203.0.113.7/DENIED", "203.0.113.7/32").Replace(lines(tree(t, answers)))
 		}},
 		"nginx-geo": {geo, func(t *testing.T) string {
 			var targets []string

@@ -22,7 +22,7 @@ type NginxGeoOptions struct {
 	// shell, by the absolute path of the program. Test may be empty.
 	Test, Reload []string
 	// Interval is the least time between two reloads, 5 s if zero: each leaves old workers behind that hold their copy of the list until their last
-	// transfer ends.
+	// transfer ends. A block that somebody lifts waits a second at most.
 	Interval time.Duration
 	Answers  Answers
 	// Clock is time.Now if nil.
@@ -77,14 +77,20 @@ func (g *NginxGeo) Answers() bool { return true }
 // Place is the file.
 func (g *NginxGeo) Place() string { return g.file.path }
 
+// liftInterval is the least time between two reloads when somebody lifted a block: whoever does so tries at once whether it works.
+const liftInterval = time.Second
+
 // Pace keeps reloads apart.
-func (g *NginxGeo) Pace() time.Duration {
+func (g *NginxGeo) Pace(lifted bool) time.Duration {
 	if g.loaded.IsZero() {
 		return 0
 	}
 	since := g.options.Clock().Sub(g.loaded)
 	if since < 0 { // the clock was set back
 		return 0
+	}
+	if lifted {
+		return min(g.options.Interval, liftInterval) - since
 	}
 	return g.options.Interval - since
 }

@@ -18,10 +18,11 @@ type Reporter interface {
 }
 
 // Pacer is an Action that must not be called too often. Pace is how long its Runner waits before it gives out what has come; what
-// comes meanwhile goes along. It is called only by the goroutine that calls Apply, and not waited for at the end.
+// comes meanwhile goes along. lifted says that somebody lifted a block, whose client waits for it. It is called only by the goroutine that calls Apply,
+// and not waited for at the end.
 type Pacer interface {
 	Action
-	Pace() time.Duration
+	Pace(lifted bool) time.Duration
 }
 
 // Limiter is an Action that takes no more than BatchLimit changes in one Apply.

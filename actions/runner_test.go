@@ -539,3 +539,31 @@ func TestADoubtAboutACommandIsNothing(t *testing.T) {
 		t.Errorf("want nothing to happen, got %+v", s)
 	}
 }
+
+// paced takes blocks only once in an hour, and lifts at once.
+type paced struct{ came chan []detector.Change }
+
+func (p paced) Name() string                { return "paced" }
+func (p paced) Holds(_ detector.Scope) bool { return true }
+func (p paced) Pace(lifted bool) time.Duration {
+	if lifted {
+		return 0
+	}
+	return time.Hour
+}
+func (p paced) Apply(_ context.Context, changes []detector.Change) error {
+	p.came <- changes
+	return nil
+}
+
+// TestALiftDoesNotWaitForTheRestOfAnInterval, and takes along what came before it.
+func TestALiftDoesNotWaitForTheRestOfAnInterval(t *testing.T) {
+	p := paced{make(chan []detector.Change, 2)}
+	r := actions.NewRunner(p, actions.RunnerOptions{})
+	start(t, r)
+	r.Enqueue([]detector.Change{blocked("203.0.113.7/32"), blocked("203.0.113.8/32")})
+	r.Enqueue([]detector.Change{unblocked("203.0.113.7/32")})
+	if changes := <-p.came; len(changes) != 3 || changes[2].Verb != detector.ChangeUnblock {
+		t.Errorf("want both blocks and the lift, got %v", changes)
+	}
+}

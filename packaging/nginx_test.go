@@ -27,7 +27,7 @@ http {
 	server {
 		listen 127.0.0.1:%[2]d;
 		%[5]s
-		location = /net { return 200 "$rw_net"; }
+		location = /net { return 200 "$rw_client $rw_other"; }
 		location / { proxy_pass %[3]s; }
 	}
 }
@@ -65,8 +65,8 @@ func TestNginxWithAnswerFiles(t *testing.T) {
 	}
 }
 
-// TestNginxNamesTheNet of every shape that an IPv6 address can have: each of its eight numbers zero or not.
-func TestNginxNamesTheNet(t *testing.T) {
+// TestNginxNamesTheClient of every shape that an IPv6 address can have: each of its eight numbers zero or not.
+func TestNginxNamesTheClient(t *testing.T) {
 	h := newHost(t)
 	f, _, _ := h.nginx(t, shipped(t, "nginx/answer-files-http.conf"), shipped(t, "nginx/answer-files-server.conf", "/run/regwarden/answers", filepath.Join(h.dir, "answers")))
 	for shape := range 1 << 7 {
@@ -81,11 +81,11 @@ func TestNginxNamesTheNet(t *testing.T) {
 			want = append(want, fmt.Sprintf("%x", uint(b[2*i])<<8|uint(b[2*i+1])))
 		}
 		client := netip.AddrFrom16(b).String()
-		if _, said, _ := f.get("127.0.0.1", client, "GET", "/net", nil); said != strings.Join(want, ":") {
-			t.Errorf("%s: want the net %s, got %s", client, strings.Join(want, ":"), said)
+		if _, said, _ := f.get("127.0.0.1", client, "GET", "/net", nil); said != strings.Join(want, ":")+" "+client {
+			t.Errorf("%s: want the net %s and the address, got %s", client, strings.Join(want, ":"), said)
 		}
 	}
-	for client, want := range map[string]string{"::ffff:203.0.113.7": "203.0.113", "203.0.113.7": "203.0.113", "::1": "-"} {
+	for client, want := range map[string]string{"::ffff:203.0.113.7": "203.0.113.7 203.0.113", "203.0.113.7": "203.0.113.7 203.0.113", "::1": "- ::1"} {
 		if _, said, _ := f.get("127.0.0.1", client, "GET", "/net", nil); said != want {
 			t.Errorf("%s: want %s, got %s", client, want, said)
 		}

@@ -260,13 +260,13 @@ func (f *front) withstands() {
 		"a header of 1 MB":       "GET /v2/acme/web/manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\nX-Long: " + strings.Repeat("x", 1<<20) + "\r\n\r\n",
 		"an address of 1 MB":     "GET /v2/acme/web/manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: " + strings.Repeat("203.0.113.9, ", 80_000) + "203.0.113.8\r\n\r\n",
 		"a path of 1 MB":         "GET /v2/" + strings.Repeat("a/", 500_000) + "manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
-		"a climbing path":        "GET /v2/../../203.0.113/203.0.113.9.json HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
+		"a climbing path":        "GET /v2/../../203.0.113.9/DENIED HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
 		"the answer's own place": "GET /.regwarden/denied HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
 		"the question's place":   "GET /.regwarden/auth HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
 		"an encoded zero":        "GET /v2/acme/web%00/manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
 		"a raw byte":             "GET /v2/acme/web\x01\xff/manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
 		"a long name":            "GET /v2/" + strings.Repeat("a/", 2000) + "manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
-		"a name of its own kind": "GET /v2/acme/web/DENIED.json/manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
+		"a name of its own kind": "GET /v2/acme/web.DENIED/manifests/v9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: 203.0.113.8\r\n\r\n",
 	} {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.port))
 		if err != nil {

@@ -19,7 +19,8 @@ func blockCommand() *cobra.Command {
 		Short:   "block an address or prefix by hand",
 		Long: "Block an address or prefix by hand, for a limited time. The blocked client and\n" +
 			"your colleagues read the reason. Who must never be blocked (the host itself,\n" +
-			"ignoreip, trusted proxies, the allow list) is not blocked by hand either.",
+			"ignoreip, trusted proxies, the allow list) is not blocked by hand either. An IPv6\n" +
+			"address stands for its /64, as for the rules; with /128 it is meant alone.",
 		Example: `  regwarden block 203.0.113.7 --for 12h --reason "scrapes every tag"`,
 		Args:    takes("TARGET"),
 	}
@@ -27,7 +28,8 @@ func blockCommand() *cobra.Command {
 	length := c.Flags().String("for", "1h", "`DURATION` such as 90s, 15m, 1h30m or 7d")
 	reason := c.Flags().String("reason", "", "why, in a sentence: `TEXT`")
 	c.RunE = func(c *cobra.Command, args []string) error {
-		if _, err := control.ParseTarget(args[0]); err != nil {
+		named, err := control.ParseTarget(args[0])
+		if err != nil {
 			return err
 		}
 		if strings.TrimSpace(*reason) == "" {
@@ -42,6 +44,11 @@ func blockCommand() *cobra.Command {
 			return control.WriteJSON(c.OutOrStdout(), done)
 		}
 		printChanges(c.OutOrStdout(), done, time.Now())
+		for _, change := range done.Changes {
+			if wide := change.Block.Target; wide.Bits() < named.Bits() {
+				fmt.Fprintf(c.OutOrStdout(), "this is all of %s's net, as rules block it; for the address alone: regwarden block %s\n", target(named), named)
+			}
+		}
 		return nil
 	}
 	return c

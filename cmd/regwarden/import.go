@@ -235,7 +235,7 @@ func (done *imported) refuse(file string, line int, why string) {
 func (done *imported) check(cmd *cobra.Command, blocks []listedBlock) ([]listedBlock, error) {
 	c := client(cmd)
 	never := func(b listedBlock) error {
-		_, err := c.Block(cmd.Context(), control.BlockRequest{Target: target(b.Target), For: b.left.String(), Reason: b.Reason, Check: true})
+		_, err := c.Block(cmd.Context(), control.BlockRequest{Target: b.Target.String(), For: b.left.String(), Reason: b.Reason, Check: true})
 		return err
 	}
 	would := []listedBlock{}
@@ -284,7 +284,7 @@ func (done *imported) block(cmd *cobra.Command, c *control.Client, blocks []list
 	}
 	var doubts []string
 	for _, b := range blocks {
-		changed, err := c.Block(cmd.Context(), control.BlockRequest{Target: target(b.Target), For: b.left.String(), Reason: b.Reason})
+		changed, err := c.Block(cmd.Context(), control.BlockRequest{Target: b.Target.String(), For: b.left.String(), Reason: b.Reason})
 		var p *control.Problem
 		switch {
 		case err == nil:

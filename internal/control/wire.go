@@ -100,6 +100,7 @@ type HistoryEntry struct {
 
 // BlockRequest is POST /v1/blocks.
 type BlockRequest struct {
+	// Target is a network, or an address, which stands for its client as everywhere: the /64 of an IPv6 address. Written with its length it is meant alone.
 	Target string `json:"target"`
 	// For is a duration such as "1h" or "7d".
 	For    string `json:"for"`

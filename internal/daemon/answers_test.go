@@ -6,11 +6,13 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"regwarden/detector"
 	"regwarden/internal/control"
 )
 
@@ -68,7 +70,7 @@ func TestABlockGrowsFromTheRepositoryToTheHostToTheFirewall(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, answered, map[string]string{"steps": stepsRule})
 	h.run()
-	const narrow, wide = "203.0.113/203.0.113.7/a/b/DENIED.json", "203.0.113/203.0.113.7.json"
+	const narrow, wide = "203.0.113.7/a/b.DENIED", "203.0.113.7/DENIED"
 	for step, want := range []struct {
 		same, other          int
 		narrow, wide, listed bool
@@ -107,7 +109,7 @@ func TestABlockGrowsFromTheRepositoryToTheHostToTheFirewall(t *testing.T) {
 		lifted := time.Now().Unix()
 		h.until("it is lifted everywhere", func() bool {
 			status, _ := h.asks("203.0.113.7", "/v2/a/b/manifests/c")
-			return status == 204 && !h.file("203.0.113") && !h.listed("203.0.113.7")
+			return status == 204 && !h.file("203.0.113.7") && !h.listed("203.0.113.7")
 		})
 		h.until("the next second: what came before is forgiven", func() bool { return time.Now().Unix() > lifted })
 	}
@@ -123,7 +125,7 @@ func TestAReloadTakesAnswersAway(t *testing.T) {
 	}
 	h.until("it is answered", func() bool {
 		status, _ := h.asks("203.0.113.9", "/")
-		return status == 403 && h.file("203.0.113/203.0.113.9.json")
+		return status == 403 && h.file("203.0.113.9/DENIED")
 	})
 	text, err := os.ReadFile(h.path("regwarden.toml"))
 	if err != nil {
@@ -138,7 +140,7 @@ func TestAReloadTakesAnswersAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until("it reads the new text", func() bool { _, message := h.asks("203.0.113.9", "/"); return message == "Retry later" })
-	if h.file("203.0.113") {
+	if h.file("203.0.113.9") {
 		t.Error("the files stay though nobody would take them away")
 	}
 }
@@ -150,7 +152,7 @@ func TestABlockIsNotForgottenWithTheAnswers(t *testing.T) {
 	h := newHost(t, answered, map[string]string{"steps": strings.Replace(stepsRule, `"1h repository", `, "", 1)})
 	h.run()
 	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
-	h.until("it is answered", func() bool { return h.file("203.0.113/203.0.113.7.json") })
+	h.until("it is answered", func() bool { return h.file("203.0.113.7/DENIED") })
 	if h.listed("203.0.113.7") {
 		t.Error("the list hides the answer")
 	}
@@ -168,4 +170,25 @@ func TestABlockIsNotForgottenWithTheAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.until("the list has it", func() bool { return h.listed("203.0.113.7") })
+}
+
+// TestABlockNamesTheActionsThatHoldIt: a list of addresses holds no block of a repository.
+func TestABlockNamesTheActionsThatHoldIt(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, answered+"\n[actions.nginx-geo]\npath = \"geo\"\nreload = [\"/bin/true\"]\n", map[string]string{"steps": stepsRule})
+	h.run()
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 5))
+	h.until("it is answered", func() bool { return h.file("203.0.113.7/a/b.DENIED") })
+	for name, ask := range map[string]func() ([]detector.Block, error){
+		"find": func() ([]detector.Block, error) { return h.client.Find(t.Context(), "203.0.113.7") },
+		"list": func() ([]detector.Block, error) { return h.client.Blocks(t.Context(), control.BlockFilter{}) },
+	} {
+		blocks, err := ask()
+		if err != nil || len(blocks) != 1 {
+			t.Fatalf("%s: %v, %v", name, blocks, err)
+		}
+		if held := blocks[0].Causes[0].Actions; slices.Contains(held, "nginx-geo") || !slices.Contains(held, "answer-files") {
+			t.Errorf("%s: want answer-files and not nginx-geo, got %v", name, held)
+		}
+	}
 }

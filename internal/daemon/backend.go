@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"regwarden/actions"
 	"regwarden/detector"
 	"regwarden/internal/control"
 	"regwarden/internal/store"
@@ -31,7 +33,7 @@ func wrong(detail, hint string) *control.Problem {
 // Blocks tells who is blocked.
 func (d *Daemon) Blocks(_ context.Context, f control.BlockFilter) ([]detector.Block, error) {
 	var blocks []detector.Block
-	if !d.core.do(func(c *core) { c.expire(); blocks = c.ledger.Blocks() }) {
+	if !d.core.do(func(c *core) { c.expire(); blocks = c.ledger.Blocks(); keepHolders(blocks, c.plan.actions) }) {
 		return nil, stopped
 	}
 	now := time.Now()
@@ -39,6 +41,20 @@ func (d *Daemon) Blocks(_ context.Context, f control.BlockFilter) ([]detector.Bl
 		return !now.Before(b.Until) || f.Client.IsValid() && !b.Target.Overlaps(f.Client) ||
 			!slices.ContainsFunc(b.Causes, func(c detector.Cause) bool { return wanted(c, f) })
 	}), nil
+}
+
+// keepHolders takes from the blocks' causes the actions that cannot hold them: a list of addresses holds no repository.
+func keepHolders(blocks []detector.Block, list []actions.Action) {
+	for _, b := range blocks {
+		for i := range b.Causes {
+			c := &b.Causes[i]
+			c.Actions = slices.DeleteFunc(slices.Clone(c.Actions), func(name string) bool {
+				return slices.ContainsFunc(list, func(a actions.Action) bool {
+					return a.Name() == name && a.Holds(detector.ScopeHost) && !a.Holds(c.Closes())
+				})
+			})
+		}
+	}
 }
 
 func wanted(c detector.Cause, f control.BlockFilter) bool {
@@ -74,8 +90,20 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
 	}
 	return d.change(func(c *core) ([]detector.Change, error) {
+		if err := c.mayBlock(target); err != nil {
+			return nil, err
+		}
+		if !strings.Contains(r.Target, "/") { // what is counted is what is blocked
+			address := target
+			target = c.plan.config.Mask.Target(address.Addr())
+			var p *control.Problem
+			if err := c.mayBlock(target); target != address && errors.As(err, &p) {
+				p.Hint = fmt.Sprintf("write %v for the address alone", address)
+				return nil, p
+			}
+		}
 		if r.Check {
-			return nil, c.mayBlock(target)
+			return nil, nil
 		}
 		return c.block(target, length, r.Reason, p.String())
 	})

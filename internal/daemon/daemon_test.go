@@ -340,7 +340,7 @@ func TestUnblockingOneLeavesItsNeighboursBlocked(t *testing.T) {
 	t.Parallel()
 	h := newHost(t, simple, nil)
 	h.run()
-	for _, target := range []string{"203.0.113.10", "203.0.113.0/24", "2001:db8::/64"} {
+	for _, target := range []string{"203.0.113.10", "203.0.113.0/24", "2001:db8::7"} {
 		if _, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"}); err != nil {
 			t.Fatal(err)
 		}
@@ -348,6 +348,14 @@ func TestUnblockingOneLeavesItsNeighboursBlocked(t *testing.T) {
 	done, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.10"})
 	if err != nil || len(done.Changes) != 1 || len(done.StillBlocked) != 1 || done.StillBlocked[0].Target.String() != "203.0.113.0/24" {
 		t.Errorf("want one lifted and the wider block told, got %+v, %v", done, err)
+	}
+	for written, want := range map[string]string{"2001:db8:0:1::7": "2001:db8:0:1::/64", "2001:db8:0:2::7/128": "2001:db8:0:2::7/128"} {
+		if done, err := h.client.Block(t.Context(), control.BlockRequest{Target: written, For: "1h", Reason: "test"}); err != nil || len(done.Changes) != 1 || done.Changes[0].Block.Target.String() != want {
+			t.Errorf("%s: want %s blocked, got %+v, %v", written, want, done, err)
+		}
+		if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: written}); err != nil {
+			t.Errorf("%s is not lifted as it was blocked: %v", written, err)
+		}
 	}
 	var p *control.Problem
 	if _, err = h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.10"}); !errors.As(err, &p) || p.Status != 404 || len(p.StillBlocked) != 1 ||

@@ -107,7 +107,7 @@ func TestTheHostsOwnLifelinesAreNeverBlocked(t *testing.T) {
 	h.command("ip", "-n", name, "route", "add", "default", "via", "192.0.2.254")
 	h.command("ip", "-n", name, "route", "add", "default", "via", "2001:db8:7::fe")
 	h.run()
-	for target, why := range map[string]string{"192.0.2.1": "own address", "192.0.2.254": "gateway", "2001:db8:7::1": "own address", "2001:db8:7::/64": "own address",
+	for target, why := range map[string]string{"192.0.2.1": "own address", "192.0.2.254": "gateway", "2001:db8:7::1": "own address", "2001:db8:7::9": "2001:db8:7::/64 is never blocked", "2001:db8:7::/64": "own address",
 		"2001:db8:7::fe": "gateway", "192.0.2.0/24": "", "0.0.0.0/0": "wider", "::/0": "wider", "127.0.0.1": "loopback", "203.0.113.1": "trusted_proxies"} {
 		_, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "test"})
 		if err == nil || !strings.Contains(err.Error(), why) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,6 +100,9 @@ func (b *Backend) Block(_ context.Context, r control.BlockRequest, by control.Pe
 	target, err := control.ParseTarget(r.Target)
 	if err != nil {
 		return control.Changed{}, err
+	}
+	if !strings.Contains(r.Target, "/") {
+		target = detector.Mask{V4: 32, V6: 64}.Target(target.Addr())
 	}
 	for _, n := range b.Never {
 		if n.Overlaps(target) {
