@@ -52,7 +52,7 @@ func (t *IPTables) Watch(ctx context.Context, doubt func(reason string)) error {
 		if by.Abs() >= xtClockJump {
 			jumped = fmt.Sprintf("the clock jumped by %v", by)
 		}
-		if t.verify(ctx, now, jumped) {
+		if t.verify(ctx, now, monotonic, jumped) {
 			jumped = ""
 		}
 		if reason := t.reason.Swap(nil); reason != nil {
@@ -62,8 +62,9 @@ func (t *IPTables) Watch(ctx context.Context, doubt func(reason string)) error {
 }
 
 // verify notes why a Sync is wanted, if it is, and says whether it could look in time; a look that takes longer notes it later. A jump of the
-// clock is a reason of its own. What it notes once it notes again only after a Sync.
-func (t *IPTables) verify(ctx context.Context, at time.Time, jumped string) bool {
+// clock is a reason of its own; if the clock, which was read at that monotonic time, jumps before the look, the next look says so. What it notes once it
+// notes again only after a Sync.
+func (t *IPTables) verify(ctx context.Context, at, monotonic time.Time, jumped string) bool {
 	limited, cancel := context.WithTimeout(ctx, ipsetAnswer)
 	defer cancel()
 	return nil == t.worker.do(limited, "look at the rules", func(ctx context.Context) error {
@@ -72,7 +73,11 @@ func (t *IPTables) verify(ctx context.Context, at time.Time, jumped string) bool
 		}
 		reason := jumped
 		if reason == "" {
-			reason = t.wrong(ctx, later(at, t.options.Clock())) // the clock may have jumped since
+			now := t.options.Clock().Round(0)
+			if (now.Sub(at) - time.Since(monotonic)).Abs() >= xtClockJump {
+				return nil
+			}
+			reason = t.wrong(ctx, now)
 		}
 		if reason != "" {
 			t.doubted = true
