@@ -39,6 +39,7 @@ bench:            ## throughput beside grep, ripgrep, awk, fail2ban and CrowdSec
 bench-firewall:   ## blocks into the kernel, beside one rule or one command a block; needs root; writes bench/FIREWALL.md
 	CGO_ENABLED=0 $(GO) build -o bench/out/firewall ./bench/firewall
 	unshare --net bench/out/firewall
+	$(GO) test -run - -bench HundredThousand -benchtime 1x ./actions
 
 bench-frontends:  ## what the front ends cost, with 100,000 blocks; needs root; writes bench/FRONTENDS.md
 	./bench/frontends/run

@@ -29,7 +29,7 @@ func blocklist(t *testing.T, files ...actions.BlocklistFile) *actions.Blocklist 
 	return b
 }
 
-func apply(t *testing.T, a actions.Action, changes ...detector.Change) {
+func apply(t testing.TB, a actions.Action, changes ...detector.Change) {
 	t.Helper()
 	if err := a.Apply(t.Context(), changes); err != nil {
 		t.Fatal(err)

@@ -230,9 +230,6 @@ func TestIPTablesHundredThousandBlocks(t *testing.T) {
 		xtSync(t, a, blocks...)
 		used := netlab.CPU() - cpu
 		t.Logf("100,000 blocks written anew in %v, %v of CPU", time.Since(began).Round(time.Millisecond), used.Round(time.Millisecond))
-		if used > time.Second {
-			t.Errorf("want less than 1 s of CPU, got %v", used)
-		}
 	}
 	best := time.Hour
 	for i := range 20 {
@@ -241,9 +238,6 @@ func TestIPTablesHundredThousandBlocks(t *testing.T) {
 		best = min(best, time.Since(began))
 	}
 	t.Logf("one more block: %v", best)
-	if best > 5*time.Millisecond {
-		t.Errorf("want one more block within 5 ms, got %v", best)
-	}
 	n := 0
 	for line := range strings.Lines(l.Server.Command(t, "ipset", "list", "-t")) {
 		var entries int

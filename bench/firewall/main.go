@@ -238,7 +238,7 @@ func report(rows []row) error {
 	for _, r := range rows {
 		fmt.Fprintf(&b, "| %s | %d | %v | %v | %v | %v | %v |\n", r.what, r.n, round(r.all.cpu), round(r.all.wall), round(r.all.cpu*1000/time.Duration(r.n)), round(r.one.cpu), round(r.one.wall))
 	}
-	b.WriteString("\nWhat a packet of an innocent client costs is measured by `REGWARDEN_STRESS=1 go test ./actions -run Cost -v` as root.\n")
+	b.WriteString("\nWhat a packet of an innocent client costs is measured by `go test -run - -bench HundredThousand -benchtime 1x ./actions` as root, which `make bench-firewall` runs too.\n")
 	os.Stdout.WriteString(b.String())
 	return os.WriteFile("bench/FIREWALL.md", []byte(b.String()), 0o644)
 }
