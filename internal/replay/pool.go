@@ -11,6 +11,8 @@ type pool struct {
 	matcher *detector.Matcher
 	newJob  func(*stream) *job
 	now     int64 // unix milliseconds
+	// together is how many blocks a worker reads and scans at a time.
+	together int
 	// wanted are the streams of which a block is to be read, each as often as blocks may be on their way.
 	wanted chan *stream
 	stop   context.CancelFunc
@@ -19,6 +21,15 @@ type pool struct {
 // ahead is how many blocks of each stream may be on their way: a few for each core, over all streams together.
 func ahead(streams, workers int) int {
 	return min(max(4*workers/max(streams, 1), 1), 2*workers)
+}
+
+// together is how many blocks a worker takes at once where there are several workers and few streams: waking another core takes as long as a part of a block. Of many
+// streams it is one, since all of them are in memory at the same time.
+func together(streams, workers int) int {
+	if workers == 1 {
+		return 1
+	}
+	return max(4/max(streams, 1), 1)
 }
 
 // start begins to read all streams, of which the first block is in the queue already.
@@ -40,13 +51,11 @@ func (p *pool) work(ctx context.Context) {
 	for {
 		select {
 		case s := <-p.wanted:
-			j := s.read(make(chan struct{}), p.newJob)
+			j := s.read(make(chan struct{}), p.together, p.newJob)
 			if j == nil {
 				continue
 			}
-			if j.err == nil {
-				j.scan(with, p.now)
-			}
+			j.scanAll(with, p.now)
 			close(j.done)
 		case <-ctx.Done():
 			return

@@ -97,7 +97,7 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 	if first := r.firstTime(); first.After(o.Now) {
 		r.Now = first.AddDate(100, 0, 0) // the logs were made on a clock that is ahead of ours
 	}
-	p := &pool{matcher: r.matcher, newJob: r.newJob, now: r.Now.UnixMilli()}
+	p := &pool{matcher: r.matcher, newJob: r.newJob, now: r.Now.UnixMilli(), together: together(len(o.Files), workers)}
 	p.start(ctx, r.streams, depth, workers)
 	defer p.close()
 	if err := r.merge(ctx, p); err != nil {
@@ -134,7 +134,7 @@ func (r *replay) open(path string, depth int) error {
 		s.again.Whole(s.current.line(offset), &r.again)
 		return &r.again
 	}
-	s.read(nil, r.newJob)
+	s.read(nil, 1, r.newJob)
 	return nil
 }
 
@@ -247,13 +247,15 @@ func (r *replay) next(ctx context.Context, p *pool, s *stream) error {
 				return nil
 			}
 			s.release()
-			p.wanted <- s // never waits: the block that was released made room
+			if len(s.rest) == 0 {
+				p.wanted <- s // never waits: the blocks that were released made room
+			}
 		}
-		j, err := s.await(ctx)
+		j, err := s.following(ctx)
 		if err != nil {
 			return err
 		}
-		if j.done == nil && j.err == nil {
+		if !j.scanned && j.err == nil {
 			j.scan(r.scan, p.now)
 		}
 		if j.err == io.EOF {
@@ -272,10 +274,7 @@ func (r *replay) take(p *pool, s *stream, j *job) {
 		j.begin = s.actual
 		j.scan(r.scan, p.now)
 	}
-	s.current, s.cursor, s.actual.state = j, detector.Cursor{}, j.block.Reader.State()
-	if j.counts.Last != 0 {
-		s.actual.last = j.block.Last
-	}
+	s.current, s.cursor, s.actual = j, detector.Cursor{}, j.end(s.actual)
 	r.summary.Lines += j.counts.Lines
 	r.summary.Events += j.counts.Events
 	r.summary.Unparsed += j.counts.Unparsed
