@@ -168,7 +168,7 @@ type automaton struct {
 	p      *program
 	known  map[string]int32
 	states []state
-	next   []int32 // by state and class; -1 is not known yet
+	next   []int32 // by state and class: where the next state's row begins, perhaps loud; -1 is not known yet
 	seen   uint64  // bytes since the states were thrown away last
 	thrown int
 	// hopeless says that the program has too many states: then every group may match.
@@ -208,29 +208,39 @@ func (a *automaton) forget() {
 	a.enter()
 }
 
+// loud marks a row whose state has groups that matched on the way there. It is more than any row.
+const loud = 1 << 30
+
 // scan adds to found the groups that may match the text. It says no when it had to throw its states away; then the text is to be scanned again.
 func (a *automaton) scan(text string, found []uint64) bool {
-	at := int32(0)
 	unite(found, a.states[0].matched)
-	classes := int32(a.p.classes)
+	next, class, row := a.next, &a.p.class, int32(0)
 	for i := 0; i < len(text); i++ {
-		to := a.next[at*classes+int32(a.p.class[text[i]])]
-		if to < 0 {
-			if to = a.step(at, text[i], i); to < 0 {
-				return false
+		to := next[row+int32(class[text[i]])]
+		if to == row {
+			continue // most bytes lead nowhere, and then the next look need not wait for this one's answer
+		}
+		if uint32(to) >= loud {
+			if to < 0 {
+				if to = a.step(row, text[i], i); to < 0 {
+					return false
+				}
+				next = a.next
+			}
+			if to&loud != 0 {
+				to &^= loud
+				unite(found, a.states[int(to)/a.p.classes].matched)
 			}
 		}
-		if at = to; a.states[at].matched != nil {
-			unite(found, a.states[at].matched)
-		}
+		row = to
 	}
 	a.seen += uint64(len(text))
-	unite(found, a.end(at))
+	unite(found, a.end(row/int32(a.p.classes)))
 	return true
 }
 
-// step makes the state that a byte leads to; -1 says that there were too many and that all are forgotten.
-func (a *automaton) step(from int32, b byte, read int) int32 {
+// step makes the state that a byte leads to from the one of a row, and returns its row; -1 says that there were too many and that all are forgotten.
+func (a *automaton) step(row int32, b byte, read int) int32 {
 	if len(a.states) >= maxStates {
 		if (a.seen+uint64(read))/bytesPerState < maxStates {
 			if a.thrown++; a.thrown >= patience {
@@ -242,7 +252,7 @@ func (a *automaton) step(from int32, b byte, read int) int32 {
 		return -1
 	}
 	a.begin()
-	for _, pc := range a.states[from].waits {
+	for _, pc := range a.states[int(row)/a.p.classes].waits {
 		i := &a.p.insts[pc]
 		if i.op == syntax.InstEmptyWidth || !i.takes(b) {
 			continue
@@ -255,8 +265,12 @@ func (a *automaton) step(from int32, b byte, read int) int32 {
 	for _, s := range a.p.starts {
 		a.follow(s, false, false) // a match may begin anywhere
 	}
-	to := a.enter()
-	a.next[from*int32(a.p.classes)+int32(a.p.class[b])] = to
+	n := a.enter()
+	to := n * int32(a.p.classes)
+	if a.states[n].matched != nil {
+		to |= loud
+	}
+	a.next[row+int32(a.p.class[b])] = to
 	return to
 }
 
