@@ -175,6 +175,9 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	r := h.Rule // it may be older than a reload: it says how to count, the current one whether to block
 	now, ok := d.counts.clock(h.time)
 	if h.Reset {
+		if h.ping && d.ledger.closed(d.options.Mask.prefix(h.target), time.UnixMilli(h.time)) {
+			return // a front end's own answer is no success
+		}
 		d.counts.drop(h.key, r.words())
 		d.evidence.drop(h.key)
 		return

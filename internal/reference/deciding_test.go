@@ -134,6 +134,13 @@ func (l *ledger) told(target netip.Prefix, rule, repository string, at time.Time
 	return "", false
 }
 
+// closed says whether a target is shut out of everything, so that a ping that succeeds is a front end's answer to it.
+func (l *ledger) closed(target netip.Prefix, at time.Time) bool {
+	return slices.ContainsFunc(l.causes, func(c decision) bool {
+		return c.Target == target && (c.Scope == detector.ScopeHost || c.Widened) && at.Before(c.Until)
+	})
+}
+
 func (l *ledger) tell(h *hit, until time.Time) {
 	l.spared[pair(h.target, h.rule.Name)+" "+about(h)] = until
 }
