@@ -126,7 +126,7 @@ func (a *AnswerFiles) remove(place string) error {
 	return nil
 }
 
-// places are the names that are there besides our own; what a killed daemon was writing or removing goes.
+// places are the names of places that are there; what others have put there stays. What a killed daemon was writing or removing goes.
 func (a *AnswerFiles) places() ([]string, error) {
 	dir, err := os.Open(a.options.Path)
 	if err != nil {
@@ -144,7 +144,7 @@ func (a *AnswerFiles) places() ([]string, error) {
 			if err := os.RemoveAll(filepath.Join(a.options.Path, name)); err != nil {
 				return nil, fmt.Errorf("remove what was left of old answers: %w", err)
 			}
-		case name != answerMarker && name != answerClients:
+		case placeName.MatchString(name):
 			out = append(out, name)
 		}
 	}
