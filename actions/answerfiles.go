@@ -112,6 +112,9 @@ func (a *AnswerFiles) Holds(detector.Scope) bool { return true }
 // Answers is true.
 func (a *AnswerFiles) Answers() bool { return true }
 
+// SpelledOnly is true: a repository is a file's name here.
+func (a *AnswerFiles) SpelledOnly() bool { return true }
+
 // Place is the directory.
 func (a *AnswerFiles) Place() string { return a.options.Path }
 
@@ -261,39 +264,12 @@ func answerRepositories(b detector.Block) []string {
 			continue
 		}
 		for _, r := range c.Repositories {
-			if validRepository(r) && len(out) < mostRepositories && !slices.Contains(out, r) {
+			if detector.ValidRepository(r) && len(out) < mostRepositories && !slices.Contains(out, r) {
 				out = append(out, r)
 			}
 		}
 	}
 	return out
-}
-
-// validRepository says whether a name is one by the distribution specification: nothing in it climbs up a directory.
-func validRepository(name string) bool {
-	if len(name) > 255 {
-		return false
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		separator := true // at the beginning and after a separator comes a letter or a digit
-		for i := 0; i < len(part); i++ {
-			switch c := part[i]; {
-			case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-				separator = false
-			case c == '.' || c == '_' || c == '-':
-				if separator && (c == '.' || i == 0) {
-					return false
-				}
-				separator = true
-			default:
-				return false
-			}
-		}
-		if separator {
-			return false
-		}
-	}
-	return true
 }
 
 // sumOf is FNV-1a.

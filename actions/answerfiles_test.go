@@ -38,7 +38,7 @@ func tree(t testing.TB, dir string) string {
 
 func TestNamesOfAnswerFiles(t *testing.T) {
 	a, dir := answerFiles(t, func() time.Time { return noon })
-	climbing := asked("../../../etc/x", "Acme/Web", "acme//web", "acme/.web", "acme/web/", "acme/w..b", "-a", "a-", "a b", "acme/a__b--c.d-e")
+	climbing := asked(strings.Repeat("a", 250), strings.Repeat("a/", 100)+strings.Repeat("a", 250), "../../../etc/x", "Acme/Web", "acme//web", "acme/.web", "acme/web/", "acme/w..b", "-a", "a-", "a b", "acme/a__b--c.d-e")
 	blocks := []detector.Block{
 		block("203.0.113.7/32", cause("a", narrow, asked("acme/web", "acme/api"))),
 		block("203.0.113.9/32", cause("b", asked("acme/web"))),

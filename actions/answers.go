@@ -14,6 +14,12 @@ type Answerer interface {
 	Answers() bool
 }
 
+// Speller is an action that may hold a repository block only where the name is one by the distribution specification.
+type Speller interface {
+	Action
+	SpelledOnly() bool
+}
+
 // Server is an action that others ask: Serve answers them until ctx ends.
 type Server interface {
 	Action
