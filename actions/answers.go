@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"regwarden/detector"
@@ -18,6 +19,12 @@ type Answerer interface {
 type Speller interface {
 	Action
 	SpelledOnly() bool
+}
+
+// Refuser is an action that cannot hold every target; Refuses says why it does not hold this one, or "".
+type Refuser interface {
+	Action
+	Refuses(target netip.Prefix) string
 }
 
 // Server is an action that others ask: Serve answers them until ctx ends.

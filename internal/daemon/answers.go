@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"regwarden/actions"
@@ -90,6 +92,38 @@ func makeAnswers(c *config.Config, text *answer.Text, logger *slog.Logger) ([]ac
 		out = append(out, a)
 	}
 	return out, nil
+}
+
+// refusals are warnings of the actions that cannot hold a target.
+func refusals(list []actions.Action, target netip.Prefix) []string {
+	var out, holding []string
+	for _, a := range list {
+		if !a.Holds(detector.ScopeHost) {
+			continue
+		}
+		why := refuses(a, target)
+		if why == "" {
+			holding = append(holding, a.Name())
+			continue
+		}
+		out = append(out, fmt.Sprintf("action %s does not hold %v: %s", a.Name(), target, why))
+	}
+	for i := range out {
+		if len(holding) == 0 {
+			out[i] += "; nothing else does, so nobody is stopped: block parts of it, or add a firewall or actions.answer-endpoint"
+			continue
+		}
+		out[i] += "; it is held by " + strings.Join(holding, ", ")
+	}
+	return out
+}
+
+// refuses says why an action does not hold a target; "" if it does, or would.
+func refuses(a actions.Action, target netip.Prefix) string {
+	if r, ok := a.(actions.Refuser); ok {
+		return r.Refuses(target)
+	}
+	return ""
 }
 
 // answering are the names of all actions but those that would shut a client off without a word; none where no action answers.
