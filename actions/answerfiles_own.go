@@ -60,6 +60,34 @@ func (a *AnswerFiles) own() (damage string, err error) {
 	return dir + " " + damage, nil
 }
 
+// Check says what would keep the directory from holding the answers, or a web server from finding them; it touches nothing.
+func (a *AnswerFiles) Check() []string {
+	dir := a.options.Path
+	var out []string
+	if info, err := os.Stat(dir); errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
+		return []string{dir + " is not a directory; remove it, or give the answers another"}
+	} else if err == nil {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			return []string{"the directory of the answers cannot be looked into: " + err.Error()}
+		}
+		_, unmarked := os.Lstat(filepath.Join(dir, answerMarker))
+		for _, e := range entries {
+			if name := e.Name(); unmarked != nil || !ours(name) {
+				out = append(out, map[bool]string{
+					true:  fmt.Sprintf("%s holds %q and was not made by regwarden, so nothing is written there; give the answers a directory of their own", dir, name),
+					false: fmt.Sprintf("%s holds %q, which is not regwarden's; it stays, and is better kept elsewhere", dir, name),
+				}[unmarked != nil])
+				break
+			}
+		}
+	}
+	if err := a.unreachable(); err != nil {
+		out = append(out, err.Error())
+	}
+	return out
+}
+
 // mark makes the directory ours.
 func (a *AnswerFiles) mark() error {
 	if err := os.Chmod(a.options.Path, 0o755); err != nil {
@@ -82,11 +110,16 @@ func (a *AnswerFiles) foreign(made bool) (string, error) {
 		return "", fmt.Errorf("look into the directory of the answers: %w", err)
 	}
 	for _, e := range entries {
-		if name := e.Name(); !made || name != answerClients && !strings.HasPrefix(name, answerTemp) && !placeName.MatchString(name) {
+		if name := e.Name(); !made || !ours(name) {
 			return name, nil
 		}
 	}
 	return "", nil
+}
+
+// ours says whether we may have made what has this name.
+func ours(name string) bool {
+	return name == answerMarker || name == answerClients || strings.HasPrefix(name, answerTemp) || placeName.MatchString(name)
 }
 
 // searchable says whether others than the owner get into a directory: everybody, or a group that somebody has chosen.

@@ -147,6 +147,14 @@ func answering(list []actions.Action) []string {
 // checkAnswers looks whether this host has what the answering actions name.
 func checkAnswers(c *config.Config) []string {
 	var out []string
+	if f := c.Actions.AnswerFiles; f != nil {
+		if a, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: f.Path}); err == nil {
+			for _, line := range a.Check() {
+				out = append(out, "action answer-files: "+line)
+			}
+		}
+	}
+	out = append(out, answer.Remarks(c.Actions.Answers.Message, c.Actions.Answers.UnblockURL)...)
 	if e := c.Actions.AnswerEndpoint; e != nil && e.Group != "" {
 		if _, err := user.LookupGroup(e.Group); err != nil {
 			out = append(out, fmt.Sprintf("action answer-endpoint: the group %s is not there; name the web server's", e.Group))
