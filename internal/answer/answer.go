@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -24,20 +25,40 @@ type Request struct {
 	Accept, UserAgent string
 }
 
-// ReadRequest takes a request's line apart. The path is cleaned as web servers do it, so that /v2/acme/./web is acme/web here and there.
+// ReadRequest takes a request's line apart. The path is decoded and then cleaned as web servers do it, so that /v2/acme/%2e/web is acme/web here and there.
 func ReadRequest(method, uri string) Request {
 	p, query, _ := strings.Cut(uri, "?")
-	if strings.Contains(p, "//") || strings.Contains(p, "/.") {
-		slash := strings.HasSuffix(p, "/") && len(p) > 1
-		if p = path.Clean(p); slash && p != "/" {
-			p += "/"
-		}
-	}
+	p = cleanPath(p)
 	r := Request{Method: strings.ToUpper(method)}
 	operation, _, repository, _ := format.Classify(r.Method, p+"?"+query)
 	r.Operation, r.Repository = operation, cleanName(repository)
 	r.Registry = strings.HasPrefix(p, "/v2/") || p == "/v2" || operation == detector.OpToken || repository != ""
 	return r
+}
+
+// escaped is what a decoded path must have escaped to be decoded again as it is.
+var escaped = strings.NewReplacer("%", "%25", "?", "%3F")
+
+func cleanPath(p string) string {
+	if _, rest, absolute := strings.Cut(p, "://"); absolute && !strings.HasPrefix(p, "/") {
+		_, p, _ = strings.Cut(rest, "/")
+		p = "/" + p
+	}
+	decoded, err := url.PathUnescape(p)
+	if err != nil {
+		decoded = p
+	}
+	if !strings.Contains(decoded, "//") && !strings.Contains(decoded, "/.") {
+		return p
+	}
+	clean := path.Clean(decoded)
+	if strings.HasSuffix(decoded, "/") && clean != "/" {
+		clean += "/"
+	}
+	if err != nil {
+		return clean
+	}
+	return escaped.Replace(clean)
 }
 
 // cleanName is the name as a server understands it that decodes a path before it cleans it.
