@@ -198,7 +198,7 @@ func TestABlockThatAnActionCannotHoldSaysSo(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		strings.Replace(simple, "[[actions.blocklist]]\npath = \"blocklist.txt\"\n", "[actions.answer-files]\npath = \"answers\"\n", 1): "nothing else does, so nobody is stopped: block parts of it, or add a firewall or actions.answer-endpoint",
-		simple + "[actions.answer-files]\npath = \"answers\"\n": "it is held by blocklist",
+		simple + "[actions.answer-files]\npath = \"answers\"\n":                                                                         "it is held by blocklist",
 	} {
 		h := newHost(t, text, nil)
 		h.run()
