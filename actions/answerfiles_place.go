@@ -120,7 +120,12 @@ func setModTime(path string, t time.Time) error {
 
 // remove takes a place away.
 func (a *AnswerFiles) remove(place string) error {
-	if err := os.RemoveAll(filepath.Join(a.options.Path, place)); err != nil {
+	path := filepath.Join(a.options.Path, place)
+	// Most places hold one file: two calls instead of nine.
+	if err := unix.Unlink(path + "/" + answerDenied); err == nil && unix.Rmdir(path) == nil {
+		return nil
+	}
+	if err := os.RemoveAll(path); err != nil {
 		return fmt.Errorf("remove the answers for %s: %w", place, errnoOf(err))
 	}
 	return nil
