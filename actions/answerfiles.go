@@ -118,7 +118,7 @@ func (a *AnswerFiles) SpelledOnly() bool { return true }
 // Refuses says why a target is too wide for files; "" if it is not.
 func (a *AnswerFiles) Refuses(target netip.Prefix) string {
 	if _, _, err := answerPlaces(target); err != nil {
-		return fmt.Sprintf("a network wider than %s is too wide for files", map[bool]string{true: "a /12", false: "a /52"}[target.Addr().Is4()])
+		return fmt.Sprintf("it would take more than %d files", mostNames)
 	}
 	return ""
 }
