@@ -3,13 +3,17 @@ package actions
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"regwarden/detector"
@@ -18,7 +22,7 @@ import (
 // AnswerFilesOptions say where an AnswerFiles writes.
 type AnswerFilesOptions struct {
 	Name string
-	// Path is the directory, best on a tmpfs: all in it is ours. It is made if it is not there.
+	// Path is the directory, best on a tmpfs: all in it that is named after an address is ours. It is made if it is not there.
 	Path    string
 	Answers Answers
 	Logger  *slog.Logger // none if nil
@@ -45,9 +49,16 @@ type AnswerFilesOptions struct {
 type AnswerFiles struct {
 	options AnswerFilesOptions
 	log     *slog.Logger
-	chmod   bool                        // the umask takes away what the web server needs
+	chmod   bool // the umask takes away what the web server needs
+	healed  atomic.Uint64
+
+	mu      sync.Mutex                  // guards all below; Watch looks between two changes
 	held    map[string][]detector.Block // by place; more than one where targets overlap
 	others  map[string]bool             // the places that are no clients
+	mine    fs.FileInfo                 // the directory as it was made right; nil before
+	links   bool                        // the file system counts a directory's places
+	doubted bool                        // Watch has found damage that no Sync has mended yet
+	failing bool                        // the last Sync or Apply has failed
 }
 
 const (
@@ -101,16 +112,37 @@ func (a *AnswerFiles) Holds(detector.Scope) bool { return true }
 // Answers is true.
 func (a *AnswerFiles) Answers() bool { return true }
 
+// SpelledOnly is true: a repository is a file's name here.
+func (a *AnswerFiles) SpelledOnly() bool { return true }
+
+// Refuses says why a target is too wide for files; "" if it is not.
+func (a *AnswerFiles) Refuses(target netip.Prefix) string {
+	if _, _, err := answerPlaces(target); err != nil {
+		return fmt.Sprintf("it would take more than %d files", mostNames)
+	}
+	return ""
+}
+
 // Place is the directory.
 func (a *AnswerFiles) Place() string { return a.options.Path }
 
+// Healed is how often the directory was found damaged and was made right again.
+func (a *AnswerFiles) Healed() uint64 { return a.healed.Load() }
+
 // Apply writes and removes the files of the targets that changed.
-func (a *AnswerFiles) Apply(ctx context.Context, changes []detector.Change) error {
+func (a *AnswerFiles) Apply(ctx context.Context, changes []detector.Change) (err error) {
 	if len(changes) == 0 {
 		return nil
 	}
-	if err := a.own(); err != nil {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer func() { a.failing = err != nil }()
+	damage, err := a.own()
+	if err != nil {
 		return err
+	}
+	if damage != "" {
+		return a.restore(ctx, changes, damage)
 	}
 	for _, c := range changes {
 		if err := ctx.Err(); err != nil {
@@ -123,6 +155,23 @@ func (a *AnswerFiles) Apply(ctx context.Context, changes []detector.Change) erro
 			return err
 		}
 	}
+	return nil
+}
+
+// restore writes everything again with the changes: the directory is not the one that was left.
+func (a *AnswerFiles) restore(ctx context.Context, changes []detector.Change, damage string) error {
+	blocks := map[netip.Prefix]detector.Block{}
+	for _, list := range a.held {
+		for _, b := range list {
+			blocks[b.Target] = b
+		}
+	}
+	hold(blocks, changes)
+	if err := a.sync(ctx, slices.Collect(maps.Values(blocks))); err != nil {
+		return err
+	}
+	a.log.Warn("action was in doubt and is made right again", "action", a.Name(), "reason", damage, "healed", a.healed.Add(1))
+	a.doubted = false
 	return nil
 }
 
@@ -223,39 +272,12 @@ func answerRepositories(b detector.Block) []string {
 			continue
 		}
 		for _, r := range c.Repositories {
-			if validRepository(r) && len(out) < mostRepositories && !slices.Contains(out, r) {
+			if detector.ValidRepository(r) && len(out) < mostRepositories && !slices.Contains(out, r) {
 				out = append(out, r)
 			}
 		}
 	}
 	return out
-}
-
-// validRepository says whether a name is one by the distribution specification: nothing in it climbs up a directory.
-func validRepository(name string) bool {
-	if len(name) > 255 {
-		return false
-	}
-	for part := range strings.SplitSeq(name, "/") {
-		separator := true // at the beginning and after a separator comes a letter or a digit
-		for i := 0; i < len(part); i++ {
-			switch c := part[i]; {
-			case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-				separator = false
-			case c == '.' || c == '_' || c == '-':
-				if separator && (c == '.' || i == 0) {
-					return false
-				}
-				separator = true
-			default:
-				return false
-			}
-		}
-		if separator {
-			return false
-		}
-	}
-	return true
 }
 
 // sumOf is FNV-1a.
@@ -329,31 +351,4 @@ func advance(addr netip.Addr, bits int) netip.Addr {
 	}
 	next, _ := netip.AddrFromSlice(b)
 	return next
-}
-
-// own makes sure that the directory is there and ours. One that holds something of others is refused: all in ours may be removed.
-func (a *AnswerFiles) own() error {
-	dir := a.options.Path
-	if _, err := os.Lstat(filepath.Join(dir, answerMarker)); err == nil {
-		return nil
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("make the directory of the answers: %w", err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return fmt.Errorf("look into the directory of the answers: %w", err)
-	}
-	if len(entries) > 0 {
-		return fmt.Errorf("%s holds %s and was not made by regwarden; give the answers a directory of their own", dir, entries[0].Name())
-	}
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return fmt.Errorf("let the web server into the answers: %w", err)
-	}
-	a.held, a.others = map[string][]detector.Block{}, map[string]bool{}
-	text := "The answers to blocked clients are kept here by regwarden; all in this directory is written and removed by it.\n"
-	if err := os.WriteFile(filepath.Join(dir, answerMarker), []byte(text), 0o644); err != nil {
-		return fmt.Errorf("mark the directory of the answers: %w", err)
-	}
-	return nil
 }

@@ -120,13 +120,18 @@ func setModTime(path string, t time.Time) error {
 
 // remove takes a place away.
 func (a *AnswerFiles) remove(place string) error {
-	if err := os.RemoveAll(filepath.Join(a.options.Path, place)); err != nil {
+	path := filepath.Join(a.options.Path, place)
+	// Most places hold one file: two calls instead of nine.
+	if err := unix.Unlink(path + "/" + answerDenied); err == nil && unix.Rmdir(path) == nil {
+		return nil
+	}
+	if err := os.RemoveAll(path); err != nil {
 		return fmt.Errorf("remove the answers for %s: %w", place, errnoOf(err))
 	}
 	return nil
 }
 
-// places are the names that are there besides our own; what a killed daemon was writing or removing goes.
+// places are the names of places that are there; what others have put there stays. What a killed daemon was writing or removing goes.
 func (a *AnswerFiles) places() ([]string, error) {
 	dir, err := os.Open(a.options.Path)
 	if err != nil {
@@ -144,7 +149,7 @@ func (a *AnswerFiles) places() ([]string, error) {
 			if err := os.RemoveAll(filepath.Join(a.options.Path, name)); err != nil {
 				return nil, fmt.Errorf("remove what was left of old answers: %w", err)
 			}
-		case name != answerMarker && name != answerClients:
+		case placeName.MatchString(name):
 			out = append(out, name)
 		}
 	}

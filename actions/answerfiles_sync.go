@@ -3,22 +3,34 @@ package actions
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
-	"time"
 
 	"regwarden/detector"
 )
 
 // Sync makes the directory hold the places of exactly these blocks. What is right already is not written again, which a look at each directory and
 // file tells.
-func (a *AnswerFiles) Sync(ctx context.Context, blocks []detector.Block) error {
-	if err := a.own(); err != nil {
+func (a *AnswerFiles) Sync(ctx context.Context, blocks []detector.Block) (err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer func() { a.failing = err != nil }()
+	damage, err := a.own()
+	if err != nil {
 		return err
 	}
+	if err := a.sync(ctx, blocks); err != nil {
+		return err
+	}
+	if damage != "" || a.doubted {
+		a.healed.Add(1)
+		a.doubted = false
+	}
+	return a.unreachable()
+}
+
+// sync does it in a directory that is ours.
+func (a *AnswerFiles) sync(ctx context.Context, blocks []detector.Block) error {
 	there, err := a.places()
 	if err != nil {
 		return err
@@ -52,7 +64,10 @@ func (a *AnswerFiles) Sync(ctx context.Context, blocks []detector.Block) error {
 			return err
 		}
 	}
-	return a.make(ctx, old)
+	if err := a.make(ctx, old); err != nil {
+		return err
+	}
+	return a.seal()
 }
 
 // make makes the places right, some at a time: it is the kernel that takes the time.
@@ -103,32 +118,4 @@ func (a *AnswerFiles) makePlace(place string, there bool, temp string) error {
 		return a.remove(place)
 	}
 	return nil
-}
-
-// answersWatch is how often the directory is looked at.
-const answersWatch = time.Second
-
-// Watch doubts the files when the directory was removed or replaced by somebody else.
-func (a *AnswerFiles) Watch(ctx context.Context, doubt func(reason string)) error {
-	tick := time.NewTicker(answersWatch)
-	defer tick.Stop()
-	var before fs.FileInfo
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-		}
-		now, err := os.Lstat(filepath.Join(a.options.Path, answerMarker))
-		switch {
-		case err != nil && before != nil:
-			doubt(fmt.Sprintf("%s was removed by somebody else", a.options.Path))
-			before = nil
-		case err == nil && before != nil && !os.SameFile(before, now):
-			doubt(fmt.Sprintf("%s was replaced by somebody else", a.options.Path))
-			before = now
-		case err == nil:
-			before = now
-		}
-	}
 }

@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"regwarden/detector"
@@ -12,6 +13,18 @@ import (
 type Answerer interface {
 	Action
 	Answers() bool
+}
+
+// Speller is an action that may hold a repository block only where the name is one by the distribution specification.
+type Speller interface {
+	Action
+	SpelledOnly() bool
+}
+
+// Refuser is an action that cannot hold every target; Refuses says why it does not hold this one, or "".
+type Refuser interface {
+	Action
+	Refuses(target netip.Prefix) string
 }
 
 // Server is an action that others ask: Serve answers them until ctx ends.

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"maps"
-	"net/netip"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -50,8 +48,7 @@ type BlocklistOptions struct {
 type Blocklist struct {
 	options BlocklistOptions
 	outputs []output
-	blocks  map[netip.Prefix]detector.Block
-	written time.Time
+	list    heldList
 	left    atomic.Pointer[[]sealed] // the files as they were left, for Watch
 }
 
@@ -83,10 +80,7 @@ func NewBlocklist(options BlocklistOptions) (*Blocklist, error) {
 		options.SetName = "regwarden"
 	}
 	options.MinInterval = positive(options.MinInterval, time.Second)
-	if options.Clock == nil {
-		options.Clock = time.Now
-	}
-	b := &Blocklist{options: options, blocks: make(map[netip.Prefix]detector.Block)}
+	b := &Blocklist{options: options, list: newHeldList(options.Clock)}
 	for _, f := range options.Files {
 		if err := b.add(f); err != nil {
 			return nil, fmt.Errorf("action %s: %w", options.Name, err)
@@ -124,14 +118,7 @@ func (b *Blocklist) Holds(scope detector.Scope) bool { return scope == detector.
 
 // Pace keeps rewrites apart.
 func (b *Blocklist) Pace(bool) time.Duration {
-	if b.written.IsZero() {
-		return 0
-	}
-	since := b.options.Clock().Sub(b.written)
-	if since < 0 { // the clock was set back
-		return 0
-	}
-	return b.options.MinInterval - since
+	return b.list.wait(b.options.MinInterval)
 }
 
 // Apply writes the files anew with the changes.
@@ -139,22 +126,19 @@ func (b *Blocklist) Apply(ctx context.Context, changes []detector.Change) error 
 	if len(changes) == 0 {
 		return nil
 	}
-	hold(b.blocks, changes)
+	hold(b.list.blocks, changes)
 	return b.write(ctx)
 }
 
 // Sync writes the files anew with these blocks.
 func (b *Blocklist) Sync(ctx context.Context, blocks []detector.Block) error {
-	clear(b.blocks)
-	for _, block := range blocks {
-		b.blocks[block.Target] = block
-	}
+	b.list.reset(blocks)
 	return b.write(ctx)
 }
 
 // write brings every file up to date; one that cannot be written does not hold up the others.
 func (b *Blocklist) write(ctx context.Context) error {
-	blocks, now := b.held(), b.options.Clock()
+	blocks, now := b.held(), b.list.clock()
 	var errs []error
 	for i := range b.outputs {
 		if err := ctx.Err(); err != nil {
@@ -165,7 +149,7 @@ func (b *Blocklist) write(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 		if written {
-			b.written = b.options.Clock()
+			b.list.written = b.list.clock()
 			b.outputs[i].owed = len(b.outputs[i].after) > 0
 		}
 	}
@@ -214,12 +198,8 @@ func runCommand(parent context.Context, command []string) error {
 
 // held is what the files list, sorted.
 func (b *Blocklist) held() []detector.Block {
-	return sorted(func(yield func(detector.Block) bool) {
-		for _, block := range b.blocks {
-			if slices.ContainsFunc(block.Causes, func(c detector.Cause) bool { return b.Holds(c.Closes()) }) && !yield(block) {
-				return
-			}
-		}
+	return slices.DeleteFunc(b.list.all(), func(block detector.Block) bool {
+		return !slices.ContainsFunc(block.Causes, func(c detector.Cause) bool { return b.Holds(c.Closes()) })
 	})
 }
 
@@ -236,23 +216,6 @@ func (o *output) update(blocks []detector.Block, now time.Time) (bool, error) {
 	}
 	o.seal = seal{identity: identity, state: state}
 	return true, nil
-}
-
-// hold brings a table of blocks up to date.
-func hold(blocks map[netip.Prefix]detector.Block, changes []detector.Change) {
-	for _, c := range changes {
-		switch {
-		case c.Verb == detector.ChangeDryRun || c.Verb == detector.ChangeSpared:
-		case len(c.Block.Causes) == 0:
-			delete(blocks, c.Block.Target)
-		default:
-			blocks[c.Block.Target] = c.Block
-		}
-	}
-}
-
-func sorted(blocks iter.Seq[detector.Block]) []detector.Block {
-	return slices.SortedFunc(blocks, func(a, b detector.Block) int { return a.Target.Compare(b.Target) })
 }
 
 // BlocklistFormats returns the names of the formats.

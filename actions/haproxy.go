@@ -86,6 +86,9 @@ func (h *HAProxy) Holds(scope detector.Scope) bool {
 // Answers is true.
 func (h *HAProxy) Answers() bool { return true }
 
+// SpelledOnly is true: a repository is a key here.
+func (h *HAProxy) SpelledOnly() bool { return true }
+
 // Place is the map of addresses.
 func (h *HAProxy) Place() string { return h.options.Map }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,10 +35,9 @@ type NginxGeo struct {
 	options NginxGeoOptions
 	file    replacedFile
 	seal    seal
-	blocks  map[netip.Prefix]detector.Block
+	list    heldList
 	good    []byte // the list that nginx last took; nil before it has taken one of ours
 	owed    bool   // the file is right, and nginx was not told yet
-	loaded  time.Time
 }
 
 // NewNginxGeo returns the action. It touches nothing before the first Apply or Sync.
@@ -56,10 +54,7 @@ func NewNginxGeo(o NginxGeoOptions) (*NginxGeo, error) {
 		}
 	}
 	o.Interval = positive(o.Interval, 5*time.Second)
-	if o.Clock == nil {
-		o.Clock = time.Now
-	}
-	return &NginxGeo{options: o, file: replacedFile{path: filepath.Clean(o.Path)}, blocks: map[netip.Prefix]detector.Block{}, owed: true}, nil
+	return &NginxGeo{options: o, file: replacedFile{path: filepath.Clean(o.Path)}, list: newHeldList(o.Clock), owed: true}, nil
 }
 
 // Name is the configured name.
@@ -82,17 +77,10 @@ const liftInterval = time.Second
 
 // Pace keeps reloads apart.
 func (g *NginxGeo) Pace(lifted bool) time.Duration {
-	if g.loaded.IsZero() {
-		return 0
-	}
-	since := g.options.Clock().Sub(g.loaded)
-	if since < 0 { // the clock was set back
-		return 0
-	}
 	if lifted {
-		return min(g.options.Interval, liftInterval) - since
+		return g.list.wait(min(g.options.Interval, liftInterval))
 	}
-	return g.options.Interval - since
+	return g.list.wait(g.options.Interval)
 }
 
 // Apply writes the list anew with the changes.
@@ -100,16 +88,13 @@ func (g *NginxGeo) Apply(ctx context.Context, changes []detector.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	hold(g.blocks, changes)
+	hold(g.list.blocks, changes)
 	return g.write(ctx)
 }
 
 // Sync writes the list anew with these blocks.
 func (g *NginxGeo) Sync(ctx context.Context, blocks []detector.Block) error {
-	clear(g.blocks)
-	for _, b := range blocks {
-		g.blocks[b.Target] = b
-	}
+	g.list.reset(blocks)
 	return g.write(ctx)
 }
 
@@ -118,14 +103,8 @@ const geoPurpose = "include it inside a geo block whose default is empty; the va
 // write brings the file up to date and lets nginx read it.
 func (g *NginxGeo) write(ctx context.Context) error {
 	content := head(geoPurpose)
-	now := g.options.Clock()
-	for _, b := range sorted(func(yield func(detector.Block) bool) {
-		for _, b := range g.blocks {
-			if !yield(b) {
-				return
-			}
-		}
-	}) {
+	now := g.list.clock()
+	for _, b := range g.list.all() {
 		if a, ok := g.options.Answers(b, "", now); ok {
 			content = append(append(append(b.Target.AppendTo(content), " '"...), a.Message...), "';\n"...)
 		}
@@ -150,7 +129,7 @@ func (g *NginxGeo) write(ctx context.Context) error {
 	if err := runCommand(ctx, g.options.Reload); err != nil {
 		return fmt.Errorf("reload: %s: %w", g.options.Reload[0], err)
 	}
-	g.owed, g.loaded = false, g.options.Clock()
+	g.owed, g.list.written = false, g.list.clock()
 	return nil
 }
 

@@ -19,6 +19,8 @@ type Options struct {
 	Memory int
 	// NarrowHeld says that some configured action can hold a repository block; otherwise one is widened to the host.
 	NarrowHeld bool
+	// SpelledOnly says that such an action knows a repository only under a valid name (ValidRepository). Every registry refuses another, and nothing can hold it.
+	SpelledOnly bool
 	// Answering are the names of all actions but those that would keep a blocked client from reading why; empty where none answers.
 	Answering []string
 }
@@ -71,7 +73,7 @@ func New(rules []*Rule, o Options, seed Seed, ledger *Ledger) *Detector {
 
 // SetRules replaces rules and guards and keeps all counts whose rule still counts the same way.
 func (d *Detector) SetRules(rules []*Rule, o Options) {
-	d.options.Guards, d.options.NarrowHeld, d.options.Answering = o.Guards, o.NarrowHeld, o.Answering
+	d.options.Guards, d.options.NarrowHeld, d.options.SpelledOnly, d.options.Answering = o.Guards, o.NarrowHeld, o.SpelledOnly, o.Answering
 	d.rules, d.services = map[string]*Rule{}, map[string]uint16{}
 	words := 4
 	for _, r := range rules {
@@ -175,6 +177,9 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	r := h.Rule // it may be older than a reload: it says how to count, the current one whether to block
 	now, ok := d.counts.clock(h.time)
 	if h.Reset {
+		if h.ping && d.ledger.closed(d.options.Mask.prefix(h.target), time.UnixMilli(h.time)) {
+			return // a front end's own answer is no success
+		}
 		d.counts.drop(h.key, r.words())
 		d.evidence.drop(h.key)
 		return

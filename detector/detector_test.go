@@ -402,6 +402,27 @@ func TestScopeIsWidenedOnlyWhereNothingHoldsIt(t *testing.T) {
 	}
 }
 
+// TestANameThatNoRegistryTakesIsWidened where only files and maps could hold it: they know a repository by its name alone.
+func TestANameThatNoRegistryTakesIsWidened(t *testing.T) {
+	for name, valid := range map[string]bool{"acme/web": true, "a/b_c/d__e/f.g/h--i": true, "0": true, strings.Repeat("a/", 127) + "a": true,
+		"Acme/Web": false, "acme web": false, "../../etc": false, "acme//web": false, "acme/": false, "/acme": false, "a..b": false, "a_.b": false, "a___b": true, "-a": false, "a-/b": false,
+		"acme/w\xc3\xa9b": false, strings.Repeat("a", 248): true, strings.Repeat("a", 249): false, "a/" + strings.Repeat("a", 249) + "/b": false} {
+		for _, only := range []bool{false, true} {
+			b := newBench(t, detector.Options{NarrowHeld: true, SpelledOnly: only}, rule(func(r *detector.Rule) {
+				r.Steps = []detector.Step{{Time: time.Hour, Scope: detector.ScopeRepository}}
+				r.Widen = true
+			}))
+			var got []detector.Decision
+			for i := range 5 {
+				got = append(got, b.feed(event(begin.Add(time.Duration(i)*time.Second), "203.0.113.7", 404, func(e *detector.Event) { e.Repository = name }))...)
+			}
+			if len(got) != 1 || got[0].Widened != (only && !valid) {
+				t.Errorf("%q, names only %v: got %+v", name, only, got)
+			}
+		}
+	}
+}
+
 // TestCountsGoOnFromASavedState: a detector that is made from another's state decides what the other would have decided.
 func TestCountsGoOnFromASavedState(t *testing.T) {
 	path := detector.FieldPath

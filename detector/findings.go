@@ -19,6 +19,8 @@ type Hit struct {
 	// Reset says that it clears the count instead of adding to it.
 	Reset  bool
 	Weight int
+	// ping says that it is a 200 on /v2/, which front ends answer themselves to a client whose host is blocked, whatever its password.
+	ping bool
 
 	salt     uint64
 	time     int64

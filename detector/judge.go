@@ -1,6 +1,7 @@
 package detector
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dchest/siphash"
@@ -8,7 +9,7 @@ import (
 
 // narrow widens a repository block that nothing can hold.
 func (d *Detector) narrow(r *Rule, dec *Decision) {
-	if dec.Scope != ScopeRepository || d.options.NarrowHeld {
+	if dec.Scope != ScopeRepository || d.holdable(dec) {
 		return
 	}
 	if r.Widen {
@@ -16,6 +17,11 @@ func (d *Detector) narrow(r *Rule, dec *Decision) {
 		return
 	}
 	dec.spare(GuardScope, "no configured action can hold a repository block, and the rule says widen = false")
+}
+
+// holdable says whether an action can hold a repository block of the decision.
+func (d *Detector) holdable(dec *Decision) bool {
+	return d.options.NarrowHeld && (!d.options.SpelledOnly || len(dec.Repositories) == 0 || slices.ContainsFunc(dec.Repositories, ValidRepository))
 }
 
 func (dec *Decision) spare(guard, why string) {
@@ -63,7 +69,7 @@ func (d *Detector) guard(r *Rule, dryRun bool, h *Hit, dec *Decision, decided fu
 
 // stayNarrow keeps the block of a crowd to the repositories that it is about, where an action can hold that.
 func (d *Detector) stayNarrow(dec *Decision, why string) bool {
-	if !d.options.NarrowHeld || len(dec.Repositories) == 0 {
+	if len(dec.Repositories) == 0 || !d.holdable(dec) {
 		return false
 	}
 	dec.Scope, dec.Widened = ScopeRepository, false

@@ -259,6 +259,17 @@ func (l *Ledger) told(target netip.Prefix, rule, repository string, now time.Tim
 	return "", false
 }
 
+// closed says whether a target's host is blocked, by itself or with a network around it.
+func (l *Ledger) closed(target netip.Prefix, now time.Time) bool {
+	for bits := target.Bits(); bits >= 0 && len(l.blocks) > 0; bits-- {
+		p, _ := target.Addr().Prefix(bits)
+		if b := l.blocks[p]; b != nil && slices.ContainsFunc(b.Causes, func(c Cause) bool { return c.Closes() == ScopeHost && now.Before(c.Until) }) {
+			return true
+		}
+	}
+	return false
+}
+
 // tell remembers a decision that blocks nobody.
 func (l *Ledger) tell(target netip.Prefix, rule, repository string, until time.Time) {
 	if len(l.dry) >= maxDry {

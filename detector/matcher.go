@@ -295,7 +295,8 @@ func clientIn(line []byte, regexps []*regexp.Regexp) (netip.Addr, bool) {
 }
 
 func (m *Matcher) hit(i int, r *Rule, client netip.Addr, line []byte, e *Event, at int64, reset bool, f *Findings) {
-	h := Hit{Rule: r, Reset: reset, Weight: max(e.Weight, 1) * max(r.Weight, 1), salt: m.salts[i], time: at, target: m.mask.key(client)}
+	h := Hit{Rule: r, Reset: reset, Weight: max(e.Weight, 1) * max(r.Weight, 1), salt: m.salts[i], time: at, target: m.mask.key(client),
+		ping: e.Operation == OpPing && e.Status == 200}
 	var buf [256]byte
 	key := binary.LittleEndian.AppendUint64(buf[:0], uint64(h.target))
 	for _, k := range r.Key {

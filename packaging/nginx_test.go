@@ -65,6 +65,58 @@ func TestNginxWithAnswerFiles(t *testing.T) {
 	}
 }
 
+// TestTheIncludeStandsAnywhere: an operator's own directives of the server go on working before it and behind it, for those who are blocked and those who are not.
+func TestTheIncludeStandsAnywhere(t *testing.T) {
+	own := []string{
+		"set $own set;", "if ($http_x_own) { set $own if; }", "add_header X-Own $own always;", "auth_basic off;",
+		"if ($uri !~ ^(/v2/|/old/|/own|/root/|/page|/.regwarden/)) { return 410 gone; }",
+		"if ($request_method = PATCH) { return 409 patched; }",
+		"if ($uri ~ ^/old/) { rewrite ^/old/(.*)$ /v2/$1; }",
+		"rewrite ^/root(/.*)$ $1;",
+		"if ($uri = /own) { return 200 own; }",
+		`location ~ \.DENIED$ { return 500; } location = /page { return 200 page; } error_page 404 /page;`,
+	}
+	include := shipped(t, "nginx/answer-files-server.conf")
+	for name, order := range map[string][2][]string{"first": {nil, own}, "in the middle": {own[:5], own[5:]}, "last": {own, nil}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			moved := strings.ReplaceAll(include, "/run/regwarden/answers", filepath.Join(h.dir, "answers"))
+			f, _, _ := h.nginx(t, shipped(t, "nginx/answer-files-http.conf"), strings.Join(order[0], "\n")+"\n"+moved+strings.Join(order[1], "\n"))
+			innocent := func(when string) {
+				t.Helper()
+				for request, want := range map[string]string{
+					"GET /own": "200 own", "GET /other": "410 gone", "PATCH " + web: "409 patched", "GET /old/acme/web/manifests/v9": "200 registry", "GET /root" + web: "200 registry",
+					"POST /v2/acme/web/blobs/uploads/": "200 registry", "GET /.regwarden/denied": "404 page", "GET /root/.regwarden/denied": "404 page",
+				} {
+					method, path, _ := strings.Cut(request, " ")
+					for _, client := range []string{"203.0.113.9", "2001:db8:0:2::7"} {
+						status, said, head := f.get("127.0.0.1", client, method, path, nil, "X-Own: yes")
+						if got := fmt.Sprint(status, " ", strings.TrimSpace(said)); got != want || head.Get("X-Own") != "if" {
+							t.Errorf("%s: %s %s: want %s, got %s, X-Own %s", when, client, request, want, got, head.Get("X-Own"))
+						}
+					}
+				}
+			}
+			innocent("without a directory")
+			if err := h.files.Sync(t.Context(), blocks()); err != nil {
+				t.Fatal(err)
+			}
+			innocent("beside blocks")
+			if err := h.files.Sync(t.Context(), blocks()[:2]); err != nil {
+				t.Fatal(err)
+			}
+			innocent("beside clients only")
+			if err := h.files.Sync(t.Context(), blocks()); err != nil {
+				t.Fatal(err)
+			}
+			f.narrow = true
+			f.decides()
+			f.refusesUploads()
+			f.withstands()
+		})
+	}
+}
+
 // TestNginxNamesTheClient of every shape that an IPv6 address can have: each of its eight numbers zero or not.
 func TestNginxNamesTheClient(t *testing.T) {
 	h := newHost(t)

@@ -118,6 +118,11 @@ var table = []request{
 	{"203.0.113.7", "HEAD", "/v2/acme/web/blobs/sha256:aa", 404, true, false}, {"203.0.113.7", "POST", "/v2/acme/web/blobs/uploads/", 403, true, false},
 	{"203.0.113.7", "GET", "/v2/acme%2fweb/manifests/v9", 403, true, false}, {"203.0.113.7", "GET", "/v2/acme/%77eb/manifests/v9", 403, true, false},
 	{"203.0.113.7", "GET", web + "?ns=registry.example.org", 403, true, false},
+	{"203.0.113.7", "GET", "/v2//acme//web//manifests/v9", 403, true, false}, {"203.0.113.7", "GET", "/v2/./acme/web/manifests/v9", 403, true, false},
+	{"203.0.113.7", "GET", "/v2/acme/%2e/web/manifests/v9", 403, true, false}, {"203.0.113.7", "GET", "/v2/acme/web/%2e/./%2E/manifests/v9", 403, true, false},
+	{"203.0.113.7", "GET", "/v2/acme/x/../web/manifests/v9", 403, true, false}, {"203.0.113.7", "GET", "/v2/x/y/%2e%2e/../acme/web/manifests/v9", 403, true, false},
+	{"203.0.113.7", "GET", "http://registry.example.org//v2/acme/web/manifests/v9", 403, true, false}, {"203.0.113.7", "GET", "http://registry.example.org/v2/./acme/./api/manifests/v9", 200, false, false},
+	{"203.0.113.7", "GET", "/v2/acme%2f%2fweb/manifests/v9", 403, true, false}, {"203.0.113.7", "HEAD", "/v2//acme/./web/blobs/sha256:aa", 404, true, false},
 	{"203.0.113.7", "GET", api, 200, false, false}, {"203.0.113.7", "GET", "/v2/", 200, false, false}, {"203.0.113.7", "GET", "/v2/acme/webs/manifests/v9", 200, false, false},
 	{"203.0.113.7", "GET", "/v2/acme/manifests/web", 200, false, false},
 	{"203.0.113.8", "GET", web, 403, false, false}, {"203.0.113.8", "GET", api, 403, false, false}, {"203.0.113.8", "GET", "/v2/_catalog", 403, false, false},
@@ -144,7 +149,7 @@ func (f *front) get(from, client, method, path string, body io.Reader, more ...s
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	r.URL.Opaque = path
+	r.URL.Opaque, r.Host = path, "registry.example.org"
 	if client != "" {
 		r.Header.Set("X-Forwarded-For", client)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/http"
+	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -24,20 +25,40 @@ type Request struct {
 	Accept, UserAgent string
 }
 
-// ReadRequest takes a request's line apart. The path is cleaned as web servers do it, so that /v2/acme/./web is acme/web here and there.
+// ReadRequest takes a request's line apart. The path is decoded and then cleaned as web servers do it, so that /v2/acme/%2e/web is acme/web here and there.
 func ReadRequest(method, uri string) Request {
 	p, query, _ := strings.Cut(uri, "?")
-	if strings.Contains(p, "//") || strings.Contains(p, "/.") {
-		slash := strings.HasSuffix(p, "/") && len(p) > 1
-		if p = path.Clean(p); slash && p != "/" {
-			p += "/"
-		}
-	}
+	p = cleanPath(p)
 	r := Request{Method: strings.ToUpper(method)}
 	operation, _, repository, _ := format.Classify(r.Method, p+"?"+query)
 	r.Operation, r.Repository = operation, cleanName(repository)
 	r.Registry = strings.HasPrefix(p, "/v2/") || p == "/v2" || operation == detector.OpToken || repository != ""
 	return r
+}
+
+// escaped is what a decoded path must have escaped to be decoded again as it is.
+var escaped = strings.NewReplacer("%", "%25", "?", "%3F")
+
+func cleanPath(p string) string {
+	if _, rest, absolute := strings.Cut(p, "://"); absolute && !strings.HasPrefix(p, "/") {
+		_, p, _ = strings.Cut(rest, "/")
+		p = "/" + p
+	}
+	decoded, err := url.PathUnescape(p)
+	if err != nil {
+		decoded = p
+	}
+	if !strings.Contains(decoded, "//") && !strings.Contains(decoded, "/.") {
+		return p
+	}
+	clean := path.Clean(decoded)
+	if strings.HasSuffix(decoded, "/") && clean != "/" {
+		clean += "/"
+	}
+	if err != nil {
+		return clean
+	}
+	return escaped.Replace(clean)
 }
 
 // cleanName is the name as a server understands it that decodes a path before it cleans it.
@@ -142,8 +163,27 @@ type ociDetail struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
+// json is made 100,000 times at a start, and a message needs no quoting.
 func (t *Text) json(n Notice, code, message string) []byte {
-	return encode(ociError{Code: code, Message: message, Detail: ociDetail{tidy(n.Cause.ID, roomID), n.Cause.Until.UTC().Truncate(time.Second)}})
+	id, end := tidy(n.Cause.ID, roomID), n.Cause.Until.UTC().Truncate(time.Second)
+	if year := end.Year(); plain(message) && plain(id) && 0 <= year && year <= 9999 {
+		out := make([]byte, 0, len(message)+len(id)+128)
+		out = append(append(append(out, `{"errors":[{"code":"`...), code...), `","message":"`...)
+		out = append(append(append(out, message...), `","detail":{"block_id":"`...), id...)
+		out = end.AppendFormat(append(out, `","expires_at":"`...), time.RFC3339)
+		return append(out, "\"}}]}\n"...)
+	}
+	return encode(ociError{Code: code, Message: message, Detail: ociDetail{id, end}})
+}
+
+// plain says whether a text is the same in JSON.
+func plain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 func encode(e ociError) []byte {

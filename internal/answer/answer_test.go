@@ -261,6 +261,8 @@ func TestTheOperatorsWords(t *testing.T) {
 		{strings.Repeat("x", 301), "", "message: may become 301 characters long"},
 		{strings.Repeat("x", 200) + "{address}{reason}{until}", "", "message: may become 319 characters long"},
 		{"", "registry.example.org/unblock", "unblock_url: \"registry.example.org/unblock\" is no http(s) address"},
+		{"", "https://registry.example.org/{address}", "unblock_url: unknown placeholder {address}; {id} is the only one, as in \"https://registry.example.org/unblock/{id}\""},
+		{"", "{address}", "unblock_url: unknown placeholder {address}; {id} is the only one"},
 		{"", "https://registry.example.org/a'b", "unblock_url: must not contain '\\''"},
 		{"", "https://registry.example.org/" + strings.Repeat("x", 200), "unblock_url: is longer than 125 characters"},
 		{"Retry later", "", ""},
@@ -305,5 +307,47 @@ func TestTheLatestEndIsTold(t *testing.T) {
 	}
 	if _, refused := held.Find(x, netip.MustParseAddr("203.0.113.7"), r, noon.Add(time.Hour)); refused {
 		t.Error("a block goes on after its end")
+	}
+}
+
+// TestAReasonByHandStaysReadable in plain ASCII, whatever it is written in.
+func TestAReasonByHandStaysReadable(t *testing.T) {
+	x := text(t, "", "")
+	for reason, want := range map[string]string{
+		"Größe überschritten, Straße":        "Groesse ueberschritten, Strasse",
+		"façade – “très” élevé…":             "facade - tres eleve...",
+		"cafe\u0301 5 €":                     "cafe 5  EUR",
+		"東京 ok":                              "[U+6771][U+4EAC] ok",
+		"a\xffb\x00c\u0085d\u202ee":          "a?b?c?d[U+202E]e",
+		"it's \"{id}\"; $(x)":                "its ?id?, ?(x)",
+		strings.Repeat("ä", 400):             strings.Repeat("ae", 60),
+		"zażółć gęślą jaźń, Škoda, İstanbul": "zazolc gesla jazn, Skoda, Istanbul",
+	} {
+		message := x.Message(answer.Notice{Target: netip.MustParsePrefix("203.0.113.7/32"), Cause: detector.Cause{ID: "m1", Rule: "manual", By: "uid 0 (root)", Reason: reason, Until: noon}})
+		if !strings.Contains(message, "was blocked by the operator: "+want) || len(message) > answer.MaxMessage || !strings.HasSuffix(message, ". Block m1") {
+			t.Errorf("%q: want %q, got %q", reason, want, message)
+		}
+		for _, c := range message {
+			if c < ' ' || c > '~' {
+				t.Errorf("%q: %q is no ASCII", reason, message)
+			}
+		}
+	}
+}
+
+// TestRemarksOnTheOperatorsWords: what is taken, and serves the client badly.
+func TestRemarksOnTheOperatorsWords(t *testing.T) {
+	const page = "https://registry.example.org/unblock/{id}"
+	for _, row := range []struct{ message, url, want string }{
+		{"", "", ""}, {"", page, ""}, {"BLOCKED until {until}: {address} {reason}. Block {id}", "", ""}, {"BLOCKED, see {unblock_url}", page, ""},
+		{"Retry later", "", "answers.message: names none of {until}"},
+		{"BLOCKED until {until}", "", "answers.message: names neither {id} nor {unblock_url}"},
+		{"BLOCKED {id}", page, "answers.message: does not name {unblock_url}"},
+		{"", "https://registry.example.org/unblock", "answers.unblock_url: does not name {id}"},
+	} {
+		got := strings.Join(answer.Remarks(row.message, row.url), "\n")
+		if (row.want == "") != (got == "") || !strings.HasPrefix(got, row.want) {
+			t.Errorf("%q %q: want %q, got %q", row.message, row.url, row.want, got)
+		}
 	}
 }

@@ -81,6 +81,25 @@ func NewText(message, unblockURL string) (*Text, error) {
 	return t, t.parse(message)
 }
 
+// Remarks are about words that NewText takes and that serve a blocked client badly.
+func Remarks(message, unblockURL string) []string {
+	var out []string
+	switch {
+	case message == "":
+	case !placeholder.MatchString(message):
+		out = append(out, "answers.message: names none of {"+strings.Join(Placeholders, "}, {")+"}, so every blocked client reads the same and does not learn why, until when or which block to name")
+	case !strings.Contains(message, "{id}") && !strings.Contains(message, "{unblock_url}"):
+		out = append(out, "answers.message: names neither {id} nor {unblock_url}, so a blocked client cannot say which block is to be lifted")
+	}
+	if message != "" && unblockURL != "" && !strings.Contains(message, "{unblock_url}") {
+		out = append(out, "answers.message: does not name {unblock_url}, so no docker client is told where its block is lifted")
+	}
+	if unblockURL != "" && !strings.Contains(unblockURL, "{id}") {
+		out = append(out, "answers.unblock_url: does not name {id}, so the page has to ask which block is meant")
+	}
+	return out
+}
+
 var placeholder = regexp.MustCompile(`\{([^{}]*)\}`)
 
 func (t *Text) address() error {
@@ -88,6 +107,9 @@ func (t *Text) address() error {
 		return nil
 	}
 	plain := strings.ReplaceAll(t.unblockURL, "{id}", "0")
+	if m := placeholder.FindString(plain); m != "" {
+		return fmt.Errorf("unblock_url: unknown placeholder %s; {id} is the only one, as in \"https://registry.example.org/unblock/{id}\"", m)
+	}
 	if u, err := url.Parse(plain); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return fmt.Errorf("unblock_url: %q is no http(s) address; write it like \"https://registry.example.org/unblock/{id}\"", t.unblockURL)
 	}
@@ -359,24 +381,31 @@ func span(d time.Duration) string {
 	return strconv.Itoa(int(d/time.Hour)) + " h"
 }
 
-// tidy makes text that others wrote fit for a message: what it cannot have is replaced, and what is too long is cut.
+// tidy makes text that others wrote fit for a message: what it cannot have is spelled otherwise or replaced, and what is too long is cut.
 func tidy(text string, room int) string {
 	if _, bad := unfit(text); !bad && len(text) <= room {
 		return text
 	}
-	text = strings.Map(func(c rune) rune {
+	var b strings.Builder
+	for _, c := range text {
+		if b.Len() > room {
+			break
+		}
 		switch {
 		case c == ';':
-			return ','
+			b.WriteByte(',')
 		case c == '\n' || c == '\t':
-			return ' '
+			b.WriteByte(' ')
 		case c == '"' || c == '\'':
-			return -1
-		case c < ' ' || c > '~' || strings.ContainsRune(forbidden, c):
-			return '?'
+		case c > '~':
+			b.WriteString(ascii(c))
+		case c < ' ' || strings.ContainsRune(forbidden, c):
+			b.WriteByte('?')
+		default:
+			b.WriteByte(byte(c))
 		}
-		return c
-	}, text)
+	}
+	text = b.String()
 	if len(text) > room {
 		text = strings.TrimRight(text[:max(0, room-3)], " ") + "..."
 	}

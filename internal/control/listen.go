@@ -1,20 +1,18 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"regwarden/internal/unixsocket"
 )
 
 // maxConns is how many connections are served at once; others wait in the kernel's queue.
@@ -109,60 +107,27 @@ func isAt(f *os.File, name string) bool {
 }
 
 func bind(o ServerOptions) (*net.UnixListener, fs.FileInfo, error) {
-	if err := removeStale(o.Path); err != nil {
-		return nil, nil, err
+	unixListener, err := unixsocket.Listen(o.Path)
+	switch {
+	case errors.Is(err, unixsocket.ErrInUse):
+		return nil, nil, fmt.Errorf("another regwarden answers on %s", o.Path)
+	case err != nil:
+		return nil, nil, fmt.Errorf("control socket: %w", err)
 	}
-	// The mode of a socket's descriptor becomes that of its node: nobody else gets in before owner and mode are as they should be.
-	private := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
-		return errors.Join(c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), 0o600) }), err)
-	}}
-	l, err := private.Listen(context.Background(), "unix", o.Path)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen on the control socket: %w", err)
-	}
-	unixListener := l.(*net.UnixListener)
 	unixListener.SetUnlinkOnClose(false) // see remove
 	node, err := admit(o)
 	if err != nil {
-		l.Close()
+		unixListener.Close()
 		os.Remove(o.Path)
 		return nil, nil, err
 	}
 	return unixListener, node, nil
 }
 
-// removeStale takes away a socket on which nobody answers, and nothing else.
-func removeStale(path string) error {
-	info, err := os.Lstat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look at the control socket: %w", err)
-	}
-	if info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("control socket %s: something that is no socket is there", path)
-	}
-	c, err := net.DialTimeout("unix", path, time.Second)
-	switch {
-	case err == nil:
-		c.Close()
-		return fmt.Errorf("another regwarden answers on %s", path)
-	case errors.Is(err, syscall.EAGAIN): // its queue is full: it lives
-		return fmt.Errorf("another regwarden answers on %s", path)
-	case !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("find out whether the control socket is in use: %w", err)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the control socket of a daemon that is gone: %w", err)
-	}
-	return nil
-}
-
 // admit gives the socket its group and mode. Without the group it works all the same, for fewer people.
 func admit(o ServerOptions) (fs.FileInfo, error) {
 	if o.Group != "" {
-		if err := giveGroup(o.Path, o.Group); err != nil {
+		if err := unixsocket.GiveGroup(o.Path, o.Group); err != nil {
 			o.Logger.Warn("control socket does not belong to its group", "socket", o.Path, "group", o.Group, "error", err)
 		}
 	}
@@ -174,18 +139,6 @@ func admit(o ServerOptions) (fs.FileInfo, error) {
 		return nil, fmt.Errorf("look at the control socket: %w", err)
 	}
 	return info, nil
-}
-
-func giveGroup(path, group string) error {
-	g, err := user.LookupGroup(group)
-	if err != nil {
-		return err
-	}
-	gid, err := strconv.Atoi(g.Gid)
-	if err != nil {
-		return err
-	}
-	return os.Lchown(path, -1, gid)
 }
 
 // Accept waits for a free slot, then for a connection.

@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"regwarden/actions"
@@ -92,6 +94,38 @@ func makeAnswers(c *config.Config, text *answer.Text, logger *slog.Logger) ([]ac
 	return out, nil
 }
 
+// refusals are warnings of the actions that cannot hold a target.
+func refusals(list []actions.Action, target netip.Prefix) []string {
+	var out, holding []string
+	for _, a := range list {
+		if !a.Holds(detector.ScopeHost) {
+			continue
+		}
+		why := refuses(a, target)
+		if why == "" {
+			holding = append(holding, a.Name())
+			continue
+		}
+		out = append(out, fmt.Sprintf("action %s does not hold %v: %s", a.Name(), target, why))
+	}
+	for i := range out {
+		if len(holding) == 0 {
+			out[i] += "; nothing else does, so nobody is stopped: block parts of it, or add a firewall or actions.answer-endpoint"
+			continue
+		}
+		out[i] += "; it is held by " + strings.Join(holding, ", ")
+	}
+	return out
+}
+
+// refuses says why an action does not hold a target; "" if it does, or would.
+func refuses(a actions.Action, target netip.Prefix) string {
+	if r, ok := a.(actions.Refuser); ok {
+		return r.Refuses(target)
+	}
+	return ""
+}
+
 // answering are the names of all actions but those that would shut a client off without a word; none where no action answers.
 func answering(list []actions.Action) []string {
 	var out []string
@@ -113,6 +147,14 @@ func answering(list []actions.Action) []string {
 // checkAnswers looks whether this host has what the answering actions name.
 func checkAnswers(c *config.Config) []string {
 	var out []string
+	if f := c.Actions.AnswerFiles; f != nil {
+		if a, err := actions.NewAnswerFiles(actions.AnswerFilesOptions{Name: "answer-files", Path: f.Path}); err == nil {
+			for _, line := range a.Check() {
+				out = append(out, "action answer-files: "+line)
+			}
+		}
+	}
+	out = append(out, answer.Remarks(c.Actions.Answers.Message, c.Actions.Answers.UnblockURL)...)
 	if e := c.Actions.AnswerEndpoint; e != nil && e.Group != "" {
 		if _, err := user.LookupGroup(e.Group); err != nil {
 			out = append(out, fmt.Sprintf("action answer-endpoint: the group %s is not there; name the web server's", e.Group))

@@ -187,8 +187,36 @@ func TestABlockNamesTheActionsThatHoldIt(t *testing.T) {
 		if err != nil || len(blocks) != 1 {
 			t.Fatalf("%s: %v, %v", name, blocks, err)
 		}
-		if held := blocks[0].Causes[0].Actions; slices.Contains(held, "nginx-geo") || !slices.Contains(held, "answer-files") {
-			t.Errorf("%s: want answer-files and not nginx-geo, got %v", name, held)
+		if held := blocks[0].Causes[0].Actions; !slices.Equal(held, []string{"answer-files", "answer-endpoint"}) {
+			t.Errorf("%s: want those that hold a repository, got %v", name, held)
+		}
+	}
+}
+
+// TestABlockThatAnActionCannotHoldSaysSo in the answer to whoever makes it, and in what is shown of it.
+func TestABlockThatAnActionCannotHoldSaysSo(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		strings.Replace(simple, "[[actions.blocklist]]\npath = \"blocklist.txt\"\n", "[actions.answer-files]\npath = \"answers\"\n", 1): "nothing else does, so nobody is stopped: block parts of it, or add a firewall or actions.answer-endpoint",
+		simple + "[actions.answer-files]\npath = \"answers\"\n":                                                                         "it is held by blocklist",
+	} {
+		h := newHost(t, text, nil)
+		h.run()
+		for target, warned := range map[string]bool{"2001:db8::/48": true, "2001:db8::/52": false, "198.0.0.0/11": true, "2001:db8:1::/100": true, "2001:db8:1::/116": false, "203.0.113.0/24": false} {
+			done, err := h.client.Block(t.Context(), control.BlockRequest{Target: target, For: "1h", Reason: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(done.Warnings, "\n"); warned != (got != "") || warned && (!strings.HasPrefix(got, "action answer-files does not hold "+target+": it would take more than 4096 files; ") || !strings.HasSuffix(got, want)) {
+				t.Errorf("%s: want it warned %v: %s, got %q", target, warned, want, got)
+			}
+			blocks, err := h.client.Find(t.Context(), target)
+			if err != nil || len(blocks) == 0 || slices.Contains(blocks[0].Causes[0].Actions, "answer-files") == warned {
+				t.Errorf("%s: %v %v", target, blocks, err)
+			}
+			if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: target}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

@@ -43,16 +43,18 @@ func (d *Daemon) Blocks(_ context.Context, f control.BlockFilter) ([]detector.Bl
 	}), nil
 }
 
-// keepHolders takes from the blocks' causes the actions that cannot hold them: a list of addresses holds no repository.
+// keepHolders makes the actions of the blocks' causes those that hold them: a list of addresses holds no repository, files no wide network, a log nobody.
 func keepHolders(blocks []detector.Block, list []actions.Action) {
 	for _, b := range blocks {
 		for i := range b.Causes {
 			c := &b.Causes[i]
-			c.Actions = slices.DeleteFunc(slices.Clone(c.Actions), func(name string) bool {
-				return slices.ContainsFunc(list, func(a actions.Action) bool {
-					return a.Name() == name && a.Holds(detector.ScopeHost) && !a.Holds(c.Closes())
-				})
-			})
+			var holding []string
+			for _, a := range list {
+				if (len(c.Actions) == 0 || slices.Contains(c.Actions, a.Name())) && a.Holds(c.Closes()) && refuses(a, b.Target) == "" {
+					holding = append(holding, a.Name())
+				}
+			}
+			c.Actions = holding
 		}
 	}
 }
@@ -89,10 +91,12 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 	if len(r.Reason) > 500 {
 		return control.Changed{}, wrong("the reason is longer than 500 bytes", "say it shorter")
 	}
-	return d.change(func(c *core) ([]detector.Change, error) {
+	var refused []string
+	done, err := d.change(func(c *core) ([]detector.Change, error) {
 		if err := c.mayBlock(target); err != nil {
 			return nil, err
 		}
+		defer func() { refused = refusals(c.plan.actions, target) }()
 		if !strings.Contains(r.Target, "/") { // what is counted is what is blocked
 			address := target
 			target = c.plan.config.Mask.Target(address.Addr())
@@ -107,6 +111,10 @@ func (d *Daemon) Block(_ context.Context, r control.BlockRequest, p control.Peer
 		}
 		return c.block(target, length, r.Reason, p.String())
 	})
+	if err == nil {
+		done.Warnings = append(done.Warnings, refused...)
+	}
+	return done, err
 }
 
 // change runs f in the core and answers with what it changed.

@@ -131,7 +131,7 @@ func (c *core) options(p *plan) detector.Options {
 		}
 	}
 	o := detectorOptions(p.config, extra)
-	o.NarrowHeld, o.Answering = p.narrow, p.answering
+	o.NarrowHeld, o.SpelledOnly, o.Answering = p.narrow, p.spelled, p.answering
 	return o
 }
 

@@ -68,6 +68,9 @@ type host struct {
 func newHost(t *testing.T, text string, rules map[string]string) *host {
 	t.Helper()
 	h := &host{t: t, dir: t.TempDir()}
+	if err := os.Chmod(filepath.Dir(h.dir), 0o755); err != nil { // answer files must be within a web server's reach
+		t.Fatal(err)
+	}
 	h.write("regwarden.toml", text+`
 [state]
 path = "state/state.db"

@@ -25,6 +25,8 @@ type plan struct {
 	actions []actions.Action
 	// narrow says that some action can hold a repository block.
 	narrow bool
+	// spelled says that those which can know no names but a registry's.
+	spelled bool
 	// answering are the actions that leave a blocked client something to read; empty where none answers.
 	answering []string
 	text      *answer.Text
@@ -50,7 +52,11 @@ func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 		}
 	}
 	for _, a := range p.actions {
-		p.narrow = p.narrow || a.Holds(detector.ScopeRepository)
+		if a.Holds(detector.ScopeRepository) {
+			s, ok := a.(actions.Speller)
+			only := ok && s.SpelledOnly()
+			p.spelled, p.narrow = only && (p.spelled || !p.narrow), true
+		}
 	}
 	p.answering = answering(p.actions)
 	return p, nil

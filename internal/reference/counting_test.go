@@ -73,7 +73,9 @@ func (n *naive) take(l entry) {
 				continue
 			}
 			if e.Client.IsValid() && anyHolds(r.Reset, e) && namesAll(r, e) {
-				resets = append(resets, n.hit(r, e.Client, at, e))
+				if h := n.hit(r, e.Client, at, e); e.texts["operation"] != "ping" || e.texts["status"] != "200" || !n.ledger.closed(h.target, at) {
+					resets = append(resets, h)
+				}
 			}
 		}
 	}

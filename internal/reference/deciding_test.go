@@ -3,6 +3,7 @@ package reference
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"time"
 
@@ -58,10 +59,21 @@ func (d *decision) spare(guard string) {
 	d.Verb, d.Guard, d.Until, d.Strike = "spared", guard, time.Time{}, 0
 }
 
+// repositoryName is what a file may be named after: a little more than the distribution specification has.
+var repositoryName = regexp.MustCompile(`^[a-z0-9]+([._-][_-]*[a-z0-9]+)*(/[a-z0-9]+([._-][_-]*[a-z0-9]+)*)*$`)
+
+var longPart = regexp.MustCompile(`[^/]{249}`)
+
+// holdable says whether a repository block can be held.
+func (n *naive) holdable(d *decision) bool {
+	named := slices.ContainsFunc(d.Repositories, func(r string) bool { return len(r) <= 255 && repositoryName.MatchString(r) && !longPart.MatchString(r) })
+	return n.options.NarrowHeld && (!n.options.SpelledOnly || len(d.Repositories) == 0 || named)
+}
+
 // guard asks the safety rules, in ARCHITECTURE's order.
 func (n *naive) guard(r *detector.Rule, h *hit, d *decision) {
 	g := &n.options.Guards
-	if d.Scope == detector.ScopeRepository && !n.options.NarrowHeld {
+	if d.Scope == detector.ScopeRepository && !n.holdable(d) {
 		if d.Widened = r.Widen; !r.Widen {
 			d.spare("scope")
 			return
@@ -80,7 +92,7 @@ func (n *naive) guard(r *detector.Rule, h *hit, d *decision) {
 			guard = "crowd"
 		}
 		switch {
-		case guard != "" && n.options.NarrowHeld && len(d.Repositories) > 0:
+		case guard != "" && n.holdable(d) && len(d.Repositories) > 0:
 			d.Scope, d.Widened = detector.ScopeRepository, false
 		case guard != "":
 			d.spare(guard)
@@ -132,6 +144,13 @@ func (l *ledger) told(target netip.Prefix, rule, repository string, at time.Time
 		}
 	}
 	return "", false
+}
+
+// closed says whether a target is shut out of everything, so that a ping that succeeds is a front end's answer to it.
+func (l *ledger) closed(target netip.Prefix, at time.Time) bool {
+	return slices.ContainsFunc(l.causes, func(c decision) bool {
+		return c.Target == target && (c.Scope == detector.ScopeHost || c.Widened) && at.Before(c.Until)
+	})
 }
 
 func (l *ledger) tell(h *hit, until time.Time) {

@@ -250,7 +250,7 @@ func madeUp(t *testing.T, seed uint64, size uint16, mood uint8) {
 
 // detector makes up how to count and whom to spare. Half of the time there are no guards, so that counting itself is seen.
 func (m *maker) detector() detector.Options {
-	o := detector.Options{Mask: detector.Mask{V4: pick(m, 32, 32, 24), V6: pick(m, 64, 64, 56, 48)}, Memory: 4 << 20, NarrowHeld: m.chance(50)}
+	o := detector.Options{Mask: detector.Mask{V4: pick(m, 32, 32, 24), V6: pick(m, 64, 64, 56, 48)}, Memory: 4 << 20, NarrowHeld: m.chance(50), SpelledOnly: m.chance(50)}
 	o.Guards = detector.Guards{BlockPrivate: m.chance(50), StormLimit: 1 << 20, StormWindow: time.Minute, ProxyShare: 1}
 	if m.chance(50) {
 		o.Guards.Storm, o.Guards.StormLimit = true, pick(m, 1, 2, 4, 10, 1000)

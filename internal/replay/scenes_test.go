@@ -3,6 +3,7 @@ package replay_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -238,5 +239,31 @@ func TestManyGuessersAreNoOutage(t *testing.T) {
 	}
 	if hit, storms := verdicts(t, s, guessers); hit != len(guessers) || storms > 0 {
 		t.Errorf("tokens: %d of %d blocked, %d spared by the storm guard", hit, len(guessers), storms)
+	}
+}
+
+// TestABlockedClientCannotClearItsCounts with the ping that the front end answers to it: any password gets 200 there, and the log has its user. The lines are nginx's own.
+func TestABlockedClientCannotClearItsCounts(t *testing.T) {
+	for _, blocked := range []bool{false, true} {
+		s := newScene(1, morning)
+		line := func(at time.Duration, user, request string, status, size int) {
+			s.add(access, morning.Add(at), fmt.Sprintf(`203.0.113.8 - %s [%s] "%s HTTP/1.1" %d %d "-" "%s"`, user, morning.Add(at).Format("02/Jan/2006:15:04:05 -0700"), request, status, size, docker))
+		}
+		if blocked { // by registry-scan, for an hour
+			for i, path := range []string{"/v1/_ping", "/.env", "/.git/config", "/wp-login.php", "/metrics", "/actuator/env", "/server-status"} {
+				line(time.Duration(i)*time.Second, "-", "GET "+path, 404, 153)
+			}
+		}
+		for i := range 300 { // where the front end does not answer it, such as another server of the same nginx
+			line(time.Minute+time.Duration(i)*2*time.Second, "admin", "GET /v2/", 401, 179)
+			if i%20 == 0 {
+				line(time.Minute+time.Duration(i)*2*time.Second, "made-up", "GET /v2/", 200, 2)
+			}
+		}
+		decisions, _ := run(t, s.write(t)...)
+		guessed := slices.ContainsFunc(decisions, func(d detector.Decision) bool { return d.Rule == "basic-auth-guessing" && d.Verb == detector.VerbBlock })
+		if guessed != blocked {
+			t.Errorf("blocked %v: want its guesses counted: %v, got %v", blocked, blocked, guessed)
+		}
 	}
 }
