@@ -117,6 +117,43 @@ printf '%%s' '%s'; exec sleep 60`, first, second))
 	}
 }
 
+func TestThePastOfTheJournalIsRead(t *testing.T) {
+	command, arguments := fakeJournal(t, fmt.Sprintf("printf '%%s' '%s'", record(t, "a", "one")+record(t, "b", "two")))
+	j, err := sources.NewJournal(sources.JournalOptions{Name: "sys", Command: command, Units: []string{"a.service"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, since := range []time.Time{{}, time.Unix(1791187000, 0)} {
+		if err := j.Past(t.Context(), since, &got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines := strings.Split(got.String(), "\n"); len(lines) != 5 || !strings.HasSuffix(lines[1], "docker-registry[812]: two") {
+		t.Errorf("got %q", lines)
+	}
+	text, err := os.ReadFile(arguments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(starts) != 2 || strings.Contains(string(text), "--follow") || strings.Contains(starts[0], "--since") || !strings.Contains(starts[1], "--since=@1791187000 --unit=a.service") {
+		t.Errorf("got %q", starts)
+	}
+}
+
+func TestAJournalThatMayNotBeReadIsAnError(t *testing.T) {
+	command, _ := fakeJournal(t, "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1")
+	j, err := sources.NewJournal(sources.JournalOptions{Name: "sys", Command: command})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	if err := j.Past(t.Context(), time.Time{}, &got); err == nil || !strings.Contains(err.Error(), "source sys: journalctl: ") || !strings.Contains(err.Error(), "insufficient permissions") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestJournalNeedsJournalctl(t *testing.T) {
 	j, err := sources.NewJournal(sources.JournalOptions{Name: "sys", Command: "journalctl-that-is-not-there"})
 	if err != nil {
