@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -91,13 +93,30 @@ func (j *Journal) Run(ctx context.Context, remembered map[string]Position, emit 
 	return nil
 }
 
+// Past writes the lines of what is in the journal already to w: since a time, or all of it where that is zero.
+func (j *Journal) Past(ctx context.Context, since time.Time, w io.Writer) error {
+	command, err := exec.LookPath(j.o.Command)
+	if err != nil {
+		return fmt.Errorf("source %s: cannot run %s, is systemd's journal installed? %w", j.o.Name, j.o.Command, err)
+	}
+	child := &journalChild{Journal: j, command: command, past: true, begun: since, emit: func(b Batch) error {
+		_, err := w.Write(b.Data)
+		return err
+	}}
+	if err := child.run(ctx); err != nil {
+		return fmt.Errorf("source %s: journalctl: %w", j.o.Name, err)
+	}
+	return nil
+}
+
 // journalChild is the child process of a Run, one after the other.
 type journalChild struct {
 	*Journal
 	command string
 	emit    Emit
 	cursor  string    // of the last record that was given out
-	begun   time.Time // when Run began
+	begun   time.Time // when Run began, or since when the past is asked for
+	past    bool      // what is there already, and then the end
 	reader  recordReader
 	lines   []byte
 }
@@ -107,10 +126,18 @@ type emitError struct{ err error }
 
 func (e *emitError) Error() string { return e.err.Error() }
 
-// arguments never pass through a shell. --all because journalctl writes null instead of fields above 4 KiB without it.
+// arguments never pass through a shell. --all because journalctl writes null instead of fields above 4 KiB without it. --merge because --follow keeps to the
+// current boot without it: what was written between our end and that of the system would be lost, and so would everything in a container whose boot ID a
+// service with a /proc of its own does not see. What --merge takes in besides, the journals of other machines, the machine's ID keeps out.
 func (c *journalChild) arguments() []string {
-	args := []string{"--output=json", "--follow", "--all", "--quiet", "--no-pager"}
+	args := []string{"--output=json", "--merge", "--all", "--quiet", "--no-pager"}
+	if !c.past {
+		args = append(args, "--follow")
+	}
 	switch {
+	case c.past && c.begun.IsZero():
+	case c.past:
+		args = append(args, "--since=@"+strconv.FormatInt(c.begun.Unix(), 10))
 	case c.cursor != "":
 		args = append(args, "--no-tail", "--after-cursor="+c.cursor)
 	default:
@@ -120,7 +147,23 @@ func (c *journalChild) arguments() []string {
 	for _, unit := range c.o.Units {
 		args = append(args, "--unit="+unit)
 	}
-	return append(args, c.o.Matches...)
+	return append(args, c.matches()...)
+}
+
+// matches are the configured ones; each of the alternatives between "+" is of this machine.
+func (c *journalChild) matches() []string {
+	var here []string
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil && len(bytes.TrimSpace(id)) == 32 {
+		here = []string{"_MACHINE_ID=" + string(bytes.TrimSpace(id))}
+	}
+	out := slices.Clone(here)
+	for _, match := range c.o.Matches {
+		out = append(out, match)
+		if match == "+" {
+			out = append(out, here...)
+		}
+	}
+	return out
 }
 
 // run runs the child until it ends.

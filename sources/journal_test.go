@@ -89,7 +89,7 @@ if [ $n = 2 ]; then printf '%%s' '%s'; exit 0; fi
 printf '%%s' '%s'; exec sleep 60`, first, second))
 	s := newSink()
 	j, err := sources.NewJournal(sources.JournalOptions{
-		Name: "sys", Command: command, Pause: time.Millisecond, Units: []string{"a.service", "b.service"}, Matches: []string{"PRIORITY=6"},
+		Name: "sys", Command: command, Pause: time.Millisecond, Units: []string{"a.service", "b.service"}, Matches: []string{"PRIORITY=6", "+", "PRIORITY=5"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -104,11 +104,53 @@ printf '%%s' '%s'; exec sleep 60`, first, second))
 	if err != nil {
 		t.Fatal(err)
 	}
+	matches := "PRIORITY=6 + PRIORITY=5"
+	if id, err := os.ReadFile("/etc/machine-id"); err == nil { // other machines' journals are not ours
+		here := "_MACHINE_ID=" + strings.TrimSpace(string(id))
+		matches = here + " PRIORITY=6 + " + here + " PRIORITY=5"
+	}
 	starts := strings.Split(strings.TrimSpace(string(text)), "\n")
 	for i, want := range []string{"--since=@", "--since=@", "--after-cursor=s=1;i=1", "--after-cursor=s=1;i=2"} {
-		if i >= len(starts) || !strings.Contains(starts[i], want) || !strings.HasSuffix(starts[i], " --unit=a.service --unit=b.service PRIORITY=6") {
+		if i >= len(starts) || !strings.Contains(starts[i], want) || !strings.HasSuffix(starts[i], " --unit=a.service --unit=b.service "+matches) {
 			t.Errorf("start %d: want %s in %q", i, want, starts)
 		}
+	}
+}
+
+func TestThePastOfTheJournalIsRead(t *testing.T) {
+	command, arguments := fakeJournal(t, fmt.Sprintf("printf '%%s' '%s'", record(t, "a", "one")+record(t, "b", "two")))
+	j, err := sources.NewJournal(sources.JournalOptions{Name: "sys", Command: command, Units: []string{"a.service"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, since := range []time.Time{{}, time.Unix(1791187000, 0)} {
+		if err := j.Past(t.Context(), since, &got); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lines := strings.Split(got.String(), "\n"); len(lines) != 5 || !strings.HasSuffix(lines[1], "docker-registry[812]: two") {
+		t.Errorf("got %q", lines)
+	}
+	text, err := os.ReadFile(arguments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(starts) != 2 || strings.Contains(string(text), "--follow") || strings.Contains(starts[0], "--since") || !strings.Contains(starts[1], "--since=@1791187000 --unit=a.service") {
+		t.Errorf("got %q", starts)
+	}
+}
+
+func TestAJournalThatMayNotBeReadIsAnError(t *testing.T) {
+	command, _ := fakeJournal(t, "echo 'No journal files were opened due to insufficient permissions.' >&2; exit 1")
+	j, err := sources.NewJournal(sources.JournalOptions{Name: "sys", Command: command})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	if err := j.Past(t.Context(), time.Time{}, &got); err == nil || !strings.Contains(err.Error(), "source sys: journalctl: ") || !strings.Contains(err.Error(), "insufficient permissions") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -89,7 +89,7 @@ func runReplay(cmd *cobra.Command, f replayFlags, files []string) error {
 
 // options turns flags into what replay wants.
 func (f *replayFlags) options(files []string) (replay.Options, error) {
-	o := replay.Options{Files: files, Format: f.format, TrustForwarded: f.trust, Now: time.Now()}
+	o := replay.Options{Files: files, Reading: replay.Reading{Format: f.format, TrustForwarded: f.trust}, Now: time.Now()}
 	var err error
 	if o.Location, o.Kind, err = zoneAndKind(f.timezone, f.kind); err != nil {
 		return o, err

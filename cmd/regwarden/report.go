@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 	"regwarden/internal/config"
 	"regwarden/internal/control"
 	"regwarden/internal/daemon"
-	"regwarden/internal/replay"
 	"regwarden/internal/report"
 )
 
@@ -37,7 +35,7 @@ func reportCommand() *cobra.Command {
 		Long: `Report tells whom the rules would have blocked (or have blocked), by which lines, whom the guards spared and why, and what to change before blocks are enforced.
 
 Without FILE it asks the daemon for its history of the last day, or reads the database where no daemon runs. With FILE it replays these logs, and with --logs those that the
-configuration names, rotated ones too: then nothing of the past is needed. It changes nothing.`,
+configuration names, rotated files and the journal too: then nothing of the past is needed. It changes nothing.`,
 		Example: `  regwarden report --since 24h --html report.html
   regwarden report --logs --html report.html
   regwarden report /var/log/gitlab/nginx/gitlab_registry_access.log*`,
@@ -66,9 +64,7 @@ func runReport(cmd *cobra.Command, f reportFlags, files []string) error {
 	var r *report.Report
 	switch {
 	case f.logs:
-		if files, err = f.configured(); err == nil {
-			r, err = f.fromLogs(cmd, files, since)
-		}
+		r, err = f.fromConfigured(cmd, since)
 	case len(files) > 0:
 		r, err = f.fromLogs(cmd, files, since)
 	default:
@@ -90,81 +86,6 @@ func runReport(cmd *cobra.Command, f reportFlags, files []string) error {
 		fmt.Fprintf(cmd.OutOrStdout(), "\nThe page is in %s.\n", escape(f.html))
 	}
 	return nil
-}
-
-// configured are the logs that the configuration's sources name and the rotated ones beside them. Their format becomes the replay's.
-func (f *reportFlags) configured() ([]string, error) {
-	if f.config == "" {
-		f.config = defaultConfig
-	}
-	c, err := config.Load(f.config)
-	if err != nil {
-		return nil, configError(err)
-	}
-	var files []string
-	seen := false
-	for _, s := range c.Sources {
-		if s.Type != "file" {
-			continue
-		}
-		kind := ""
-		if s.Kind != detector.KindUnknown {
-			kind = s.Kind.String()
-		}
-		if seen && (s.Format != f.format || kind != f.kind || s.TrustForwarded != f.trust) {
-			return nil, &exitError{exitWrong, fmt.Errorf("config %s: source %s is read otherwise than those before it (format, kind or trust_forwarded)", f.config, name(s.Name)),
-				"name the logs of one sort: regwarden report --format … FILE…"}
-		}
-		seen, f.format, f.kind, f.trust = true, s.Format, kind, s.TrustForwarded
-		for _, p := range s.Paths {
-			files = append(files, withRotated(p)...)
-		}
-	}
-	if len(files) == 0 {
-		return nil, &exitError{exitWrong, fmt.Errorf("config %s: none of its logs is there", f.config), "regwarden check tells which it looks for"}
-	}
-	slices.Sort(files)
-	return slices.Compact(files), nil
-}
-
-// withRotated are the files of a pattern, and those that logrotate has made of them: log.1, log.2.gz, log-20261005.
-func withRotated(pattern string) []string {
-	files, _ := filepath.Glob(pattern)
-	rotated, _ := filepath.Glob(pattern + `[.\-][0-9]*`)
-	return append(files, rotated...)
-}
-
-// fromLogs replays files.
-func (f *reportFlags) fromLogs(cmd *cobra.Command, files []string, since time.Time) (*report.Report, error) {
-	o, err := f.options(files)
-	if err != nil {
-		return nil, &exitError{code: exitWrong, err: err}
-	}
-	b := f.builder(report.FromLogs, logNames(files), since)
-	bar := newProgress(files)
-	o.Progress = bar.at
-	var entries []report.Entry
-	summary, err := replay.Run(cmd.Context(), o, bar.around(func(d detector.Decision) { entries = append(entries, decided(d)) }))
-	bar.end()
-	if err != nil {
-		return nil, &exitError{code: exitWrong, err: err}
-	}
-	b.From, b.To = later(summary.First, since), summary.Last
-	b.Sources = []report.Source{{Path: logNames(files), Lines: uint64(summary.Lines), Unparsed: uint64(summary.Unparsed)}}
-	built := report.New(b)
-	for _, e := range entries {
-		if !e.Time.Before(since) {
-			built.Add(e)
-		}
-	}
-	return built.Report(), nil
-}
-
-func logNames(files []string) string {
-	if len(files) == 1 {
-		return files[0]
-	}
-	return fmt.Sprintf("%d logs, %s and others", len(files), files[0])
 }
 
 func later(a, b time.Time) time.Time {

@@ -3,14 +3,17 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"regwarden/internal/config"
+	"regwarden/internal/control"
 	"regwarden/internal/daemon"
 	"regwarden/internal/setup"
 )
@@ -23,7 +26,7 @@ func setupCommand() *cobra.Command {
 		Short: "look at this host and write a first configuration, a dry run",
 		Long: `Setup looks for the logs of a registry (GitLab from its Linux package, from source or in Kubernetes, docker-registry, Harbor, nginx), reads the last lines of each, looks
 which firewall there is, whether Docker runs and whether a proxy stands in front, and writes a commented configuration that blocks nobody: dry_run = true. It prints it, or writes
-it with --write, and changes nothing else.`,
+it with --write, and changes nothing else. The package runs it once, when it is installed.`,
 		Example: "  regwarden setup\n  regwarden setup --write " + defaultConfig,
 		GroupID: groupDaemon,
 		Args:    takes(),
@@ -31,7 +34,7 @@ it with --write, and changes nothing else.`,
 	}
 	cmd.Flags().StringVar(&root, "root", "/", "look at the host whose files are below this `directory`, such as an image")
 	cmd.Flags().StringVar(&path, "write", "", "write to this `file` instead of printing; one that is there is left alone")
-	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --write")
+	cmd.Flags().BoolVar(&force, "force", false, "replace the file of --write; the former one is kept as FILE.old")
 	return cmd
 }
 
@@ -46,11 +49,11 @@ func runSetup(cmd *cobra.Command, root, path string, force bool) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); path != "" && err == nil && !force {
-		return &exitError{exitWrong, fmt.Errorf("setup: %s is there already and is left alone", path), "look at regwarden setup first; --force replaces the file"}
+	if path != "" && !force && exists(path) {
+		return &exitError{exitWrong, fmt.Errorf("setup: %s is there already and is left alone", path), "regwarden setup prints what it would write; --force replaces the file and keeps the former one as " + path + ".old"}
 	}
 	host := setup.Look(cmd.Context(), root)
-	text, err := fitting(host, path)
+	text, err := fitting(host, path, func(kind string) bool { return runsWith(cmd, kind) })
 	if err != nil {
 		return err
 	}
@@ -62,6 +65,9 @@ func runSetup(cmd *cobra.Command, root, path string, force bool) error {
 		return fmt.Errorf("setup: write %s: %w", path, unwrapped(err))
 	}
 	out := cmd.OutOrStdout()
+	if force && exists(path+".old") {
+		fmt.Fprintf(out, "The former configuration is %s.old.\n", path)
+	}
 	fmt.Fprintf(out, "%s is written: %s, a dry run.\n", path, count(len(host.Logs), "log"))
 	for _, l := range host.Logs {
 		where := l.Path
@@ -74,8 +80,15 @@ func runSetup(cmd *cobra.Command, root, path string, force bool) error {
 	return nil
 }
 
-// fitting is the configuration, with the kernel's firewall only where this host can do it.
-func fitting(host *setup.Host, path string) ([]byte, error) {
+// runsWith says whether a daemon runs here and blocks by an action of this kind.
+func runsWith(cmd *cobra.Command, kind string) bool {
+	status, err := client(cmd).Status(cmd.Context())
+	return err == nil && slices.ContainsFunc(status.Actions, func(a control.ActionStatus) bool { return a.Kind == kind && a.Healthy })
+}
+
+// fitting is the configuration, with the kernel's firewall only where this host can do it. A running daemon keeps everybody else off its table, which is no
+// sign that the host cannot do it.
+func fitting(host *setup.Host, path string, runsWith func(kind string) bool) ([]byte, error) {
 	if path == "" {
 		path = defaultConfig
 	}
@@ -88,7 +101,10 @@ func fitting(host *setup.Host, path string) ([]byte, error) {
 		return text, nil // another host's kernel cannot be asked
 	}
 	f := &host.Firewall
-	problems, _ := daemon.CheckFirewall(c)        // none where no firewall is configured
+	problems, _ := daemon.CheckFirewall(c) // none where no firewall is configured
+	if len(problems) > 0 && runsWith(f.Use) {
+		return text, nil
+	}
 	if len(problems) > 0 && f.Use == "iptables" { // the other one may do
 		f.Seen = append(f.Seen, "iptables cannot be used by regwarden: "+oneLine(problems[0]))
 		f.Use = "nftables"
@@ -110,7 +126,13 @@ func oneLine(problem string) string {
 	return escape(strings.Join(strings.Fields(strings.TrimPrefix(problem, "action ")), " "))
 }
 
-// writeConfig writes a new file, which holds no secret, or replaces one in one step and keeps who may read it.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// writeConfig writes a new file, which holds no secret and which the service's user must be able to read whatever the umask is. Or it replaces one in one step,
+// keeps who may read it, and keeps what was in it beside it.
 func writeConfig(path string, text []byte, force bool) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -122,7 +144,7 @@ func writeConfig(path string, text []byte, force bool) error {
 			return err
 		}
 		_, err = f.Write(text)
-		return errors.Join(err, f.Sync(), f.Close())
+		return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".regwarden-setup-*")
 	if err != nil {
@@ -134,6 +156,12 @@ func writeConfig(path string, text []byte, force bool) error {
 	}
 	_, writeErr := f.Write(text)
 	if err = errors.Join(err, writeErr, f.Chmod(old.Mode().Perm()), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Remove(path + ".old"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Link(path, path+".old"); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), path)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -156,10 +157,25 @@ func (l *listener) Accept() (net.Conn, error) {
 	return &slotConn{UnixConn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
-// Close ends accepting.
-func (l *listener) Close() error {
-	l.end.Do(func() { close(l.ended) })
-	return l.UnixListener.Close()
+// Close ends accepting. It may be called again.
+func (l *listener) Close() (err error) {
+	l.end.Do(func() {
+		close(l.ended)
+		err = l.UnixListener.Close()
+	})
+	return err
+}
+
+// drain waits until no connection is open, but not longer than this. Nothing is accepted afterwards.
+func (l *listener) drain(most time.Duration) {
+	end := time.After(most)
+	for range maxConns {
+		select {
+		case l.slots <- struct{}{}:
+		case <-end:
+			return
+		}
+	}
 }
 
 // remove takes the socket away if it still is the one that was made here, and drops the lock.

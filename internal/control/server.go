@@ -19,7 +19,9 @@ const (
 	writeTime    = time.Minute // a long list, or a reload that reads many rules
 	idleTime     = 10 * time.Second
 	shutdownTime = 5 * time.Second
-	maxHeader    = 16 << 10 // bytes
+	// lastRequestTime is how long one who was let in before the end may take to say what it wants and to read the answer.
+	lastRequestTime = time.Second
+	maxHeader       = 16 << 10 // bytes
 )
 
 // DefaultMode lets the socket's owner and group in, and nobody else.
@@ -70,7 +72,7 @@ func Serve(ctx context.Context, o ServerOptions) error {
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn)}
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		shutDown(srv)
+		shutDown(srv, l)
 		close(ended)
 	})
 	if o.Ready != nil {
@@ -85,9 +87,14 @@ func Serve(ctx context.Context, o ServerOptions) error {
 	return nil
 }
 
-func shutDown(srv *http.Server) {
+// shutDown answers whom the listener let in before it closed; others wait for the next daemon, where systemd holds the socket. http.Server's own Shutdown would
+// hang up on those whose request it has not read yet, so that it comes after them.
+func shutDown(srv *http.Server, l *listener) {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
 	defer cancel()
+	l.Close()
+	srv.SetKeepAlivesEnabled(false)
+	l.drain(lastRequestTime)
 	if err := srv.Shutdown(ctx); err != nil {
 		srv.Close()
 	}

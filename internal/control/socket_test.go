@@ -1,11 +1,14 @@
 package control_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -281,5 +284,37 @@ func TestClientThatConnectsBetweenTwoDaemonsIsServedByTheNext(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(left) != 1 || left[0].Name() != "s.sock" {
 		t.Errorf("want the socket alone, got %v, %v", left, err)
+	}
+}
+
+// Who was let in is answered, although the daemon is told to end before it has read the request: with systemd's socket nobody notices a restart.
+func TestWhoWasLetInIsAnsweredAtTheEnd(t *testing.T) {
+	r := start(t, control.ServerOptions{Backend: backend()})
+	c, err := net.Dial("unix", r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if a := send(t, r.path, "GET", "/v1/status", ""); a.status != 200 { // connections are taken in their order: the first one is in, too
+		t.Fatal(a)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.stop() }()
+	for began := time.Now(); time.Since(began) < 10*time.Second; { // until it ends, which nothing else tells
+		other, err := net.Dial("unix", r.path)
+		if err != nil {
+			break
+		}
+		other.Close()
+	}
+	if _, err := io.WriteString(c, "GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil || answer.StatusCode != 200 {
+		t.Errorf("want an answer, got %v, %v", answer, err)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

@@ -21,15 +21,23 @@ import (
 	"regwarden/sources/format"
 )
 
+// Reading says how lines are read.
+type Reading struct {
+	// Format is a dialect's name, "auto" or empty.
+	Format         string
+	TrustForwarded bool
+	TrustOwnAccess bool
+	Kind           detector.Kind
+	Location       *time.Location
+}
+
 // Options say what is replayed, and by which rules.
 type Options struct {
 	// Files are paths; "-" is standard input.
 	Files []string
-	// Format is a dialect's name, "auto" or empty.
-	Format         string
-	TrustForwarded bool
-	Kind           detector.Kind
-	Location       *time.Location
+	// Reading is how they are read, and Other how those are that are read otherwise, by path.
+	Reading
+	Other map[string]Reading
 
 	Rules    []*detector.Rule
 	Detector detector.Options
@@ -163,7 +171,11 @@ func (r *replay) firstTime() (first time.Time) {
 }
 
 func (r *replay) format(s *stream) format.Options {
-	return format.Options{Name: r.Format, Reference: r.reference(s.path), Location: r.Location, TrustForwarded: r.TrustForwarded, Kind: r.Kind}
+	how, other := r.Other[s.path]
+	if !other {
+		how = r.Reading
+	}
+	return format.Options{Name: how.Format, Reference: r.reference(s.path), Location: how.Location, TrustForwarded: how.TrustForwarded, TrustOwnAccess: how.TrustOwnAccess, Kind: how.Kind}
 }
 
 func (r *replay) newJob(s *stream) *job {

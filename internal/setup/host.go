@@ -213,6 +213,8 @@ func (h *Host) units(ctx context.Context) {
 		}
 		if other := h.front(); other != "" {
 			l.Why = "it is behind the web server of " + other + ", whose requests would be counted twice"
+		} else if l.Sample.Lines == 0 {
+			l.Kind = "access" // a new registry has not said anything yet
 		}
 		h.keep(l)
 	}
@@ -344,7 +346,7 @@ func plain(path string) bool {
 func (s *Sample) journal(ctx context.Context, unit string) {
 	ctx, cancel := context.WithTimeout(ctx, journalTime)
 	defer cancel()
-	text, err := exec.CommandContext(ctx, "journalctl", "--unit="+unit, "--lines=2000", "--output=cat", "--no-pager", "--quiet").Output()
+	text, err := exec.CommandContext(ctx, "journalctl", "--unit="+unit, "--lines=2000", "--output=short-iso", "--no-pager", "--quiet").Output()
 	if err != nil {
 		s.Error = "journalctl: " + err.Error()
 		return

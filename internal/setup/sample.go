@@ -107,7 +107,7 @@ func (s *Sample) event(e *detector.Event, dialect string) {
 	}
 	switch e.Kind {
 	case detector.KindAccess:
-		s.access = true
+		s.access = s.access || e.Client.IsValid() // a registry writes such lines too, beside its own, and they name nobody
 	case detector.KindRegistry:
 		s.registry = true
 	}

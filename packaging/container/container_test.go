@@ -43,13 +43,9 @@ func TestTheComposeFileGivesTheHostsNetworkAndNoMoreRightsThanNeeded(t *testing.
 	}
 }
 
-// TestWhatIsShippedAsConfigurationIsTaken: the package's and Kubernetes', and both begin as a dry run.
-func TestWhatIsShippedAsConfigurationIsTaken(t *testing.T) {
-	text, err := os.ReadFile("../regwarden.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	configs := map[string]string{"package": string(text)}
+// TestTheConfigurationForKubernetesIsTaken and begins as a dry run.
+func TestTheConfigurationForKubernetesIsTaken(t *testing.T) {
+	configs := map[string]string{}
 	kinds := []string{}
 	for _, doc := range documents(t, "../kubernetes/daemonset.yaml") {
 		kinds = append(kinds, doc["kind"].(string))
@@ -57,7 +53,7 @@ func TestWhatIsShippedAsConfigurationIsTaken(t *testing.T) {
 			configs["kubernetes"] = doc["data"].(map[string]any)["regwarden.toml"].(string)
 		}
 	}
-	if !slices.Equal(kinds, []string{"Namespace", "ConfigMap", "DaemonSet"}) || len(configs) != 2 {
+	if !slices.Equal(kinds, []string{"Namespace", "ConfigMap", "DaemonSet"}) || len(configs) != 1 {
 		t.Errorf("got the objects %v", kinds)
 	}
 	for name, text := range configs {
