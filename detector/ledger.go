@@ -91,6 +91,15 @@ func (l *Ledger) Where(wanted func(*Cause) bool) []Block {
 	return out
 }
 
+// Each calls do with every cause. Neither may be kept or changed.
+func (l *Ledger) Each(do func(netip.Prefix, *Cause)) {
+	for target, b := range l.blocks {
+		for i := range b.Causes {
+			do(target, &b.Causes[i])
+		}
+	}
+}
+
 // Targets returns the targets that are blocked, in no order.
 func (l *Ledger) Targets() []netip.Prefix {
 	return slices.Collect(maps.Keys(l.blocks))

@@ -80,3 +80,18 @@ func (p *Probation) longer(length time.Duration) time.Duration {
 // halved is how many hits of the rule are too many for a target on probation: of all windows together, of which it need not fill each. At least one, as
 // maxretry is.
 func (r *Rule) halved() int { return (r.MaxRetry*r.Windows + 1) / 2 }
+
+// LiftOnProbation lifts all causes of a target that are wholly a project's and puts the target on probation for so long. Nothing changes if there is none.
+func (l *Ledger) LiftOnProbation(target netip.Prefix, project, by, note string, now time.Time, length time.Duration) []Change {
+	changes := l.Lift(target, func(c Cause) bool { return c.Share(project) == ShareWhole }, by, note, now)
+	if len(changes) == 0 || length <= 0 {
+		return changes
+	}
+	reblocks := 0
+	for _, c := range changes {
+		reblocks = max(reblocks, c.Cause.Reblock)
+	}
+	p := l.Probe(target, now, now.Add(length), reblocks)
+	changes[len(changes)-1].Probation = &p
+	return changes
+}

@@ -66,3 +66,11 @@ func cutPrefixFold(s, prefix string) (string, bool) {
 	}
 	return s[len(prefix):], true
 }
+
+// MayConcern are the paths that may be projects which have a share of the cause.
+func (c *Cause) MayConcern() []string {
+	if c.About != "" {
+		return ProjectCandidates(c.About)
+	}
+	return c.Projects
+}

@@ -190,6 +190,11 @@ func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, 
 			return nil, wider
 		}
 	}
+	for i := range changes { // whoever holds the socket has judged: what was on probation is trusted again
+		if t := changes[i].Block.Target; c.ledger.Discharge(t) {
+			changes[i].Probation = &detector.Probation{Target: t}
+		}
+	}
 	c.forgive(changes)
 	c.settle(changes)
 	return changes, nil // none makes the socket say that it is not blocked

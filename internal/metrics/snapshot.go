@@ -86,5 +86,5 @@ type Saving struct {
 var (
 	Verbs  = []string{"block", "would-block", "spared", "unblock"}
 	Guards = []string{"never-block", "proxy", "crowd", "storm", "scope"}
-	Vias   = []string{"expiry", "socket", "storm-guard", "never-block"}
+	Vias   = []string{"expiry", "socket", "web", "storm-guard", "never-block"}
 )

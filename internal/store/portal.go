@@ -143,3 +143,22 @@ func (s *Store) made(ctx context.Context, since time.Time, span time.Duration, q
 	}
 	return out, s.failed("count blocks", rows.Err())
 }
+
+// RecentPaths are the repositories, and what may be their projects, of the latest so many rows of the history; the latest first.
+func (s *Store) RecentPaths(ctx context.Context, rows, limit int) ([]string, error) {
+	found, err := s.reader.QueryContext(ctx, `SELECT path FROM history_paths INDEXED BY history_paths_id WHERE id > (SELECT coalesce(max(id), 0) - ? FROM history)
+		GROUP BY path ORDER BY max(id) DESC LIMIT ?`, rows, limit)
+	if err != nil {
+		return nil, s.failed("read the latest paths", err)
+	}
+	defer found.Close()
+	var out []string
+	for found.Next() {
+		var path string
+		if err := found.Scan(&path); err != nil {
+			return nil, s.failed("read the latest paths", err)
+		}
+		out = append(out, path)
+	}
+	return out, s.failed("read the latest paths", found.Err())
+}
