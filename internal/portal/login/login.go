@@ -76,8 +76,11 @@ func (d *Door) Wrap(next http.Handler) http.Handler { panic("not yet") }
 // User is who sent the request of this context; false is nobody.
 func (d *Door) User(ctx context.Context) (account.User, bool) { panic("not yet") }
 
-// Refresh gets the person of this context a new token; an error means that only a new login helps.
-func (d *Door) Refresh(ctx context.Context) (account.User, error) { panic("not yet") }
+// Refresh gets the person of this context a new token in place of one that is over; an error means that only a new login helps. Where the
+// session has another token by now, that one is the answer.
+func (d *Door) Refresh(ctx context.Context, over account.User) (account.User, error) {
+	panic("not yet")
+}
 
 // Routes serves GET /login?to=/local/path, GET /login/callback, POST /login/demo and POST /logout. In header mode the proxy does the
 // login: /login says so. Cross-site POSTs are the caller's to refuse (http.CrossOriginProtection).
