@@ -306,6 +306,9 @@ func (d *Daemon) reload() (control.ReloadResult, error) {
 		return control.ReloadResult{}, &control.Problem{Title: "the new configuration's firewall does not work here", Status: http.StatusUnprocessableEntity,
 			Detail: err.Error(), Hint: "the old configuration goes on running, with its blocks; regwarden check tells what this host lacks"}
 	}
+	if err := d.reloadPage(next); err != nil {
+		return result, err
+	}
 	return result, nil
 }
 

@@ -189,6 +189,7 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err, "")
 		return
 	}
+	mine = topmost(mine)
 	body := homeBody{Some: !whole}
 	for i, path := range mine {
 		row := projectRow{Path: path, Link: projectLink(path)}
@@ -207,6 +208,18 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
 	}
 	slices.SortStableFunc(body.Mine, func(a, b projectRow) int { return b.Servers - a.Servers })
 	p.show(w, r, http.StatusOK, "home", "My projects", body)
+}
+
+// topmost leaves out what lies below another one of the list: where groups give namespaces and not projects, all below them is somebody's too.
+func topmost(paths []string) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		for i := strings.LastIndexByte(p, '/'); i > 0; i = strings.LastIndexByte(p[:i], '/') {
+			if slices.Contains(paths, p[:i]) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // open leads to the project that somebody typed.
@@ -540,4 +553,3 @@ func parseSearch(text string) (address netip.Addr, path string) {
 	}
 	return netip.Addr{}, strings.ToLower(strings.Trim(text, "/"))
 }
-

@@ -71,8 +71,9 @@ type Options struct {
 	TrustedProxies []netip.Prefix
 	// Demo says on every page that nothing is real.
 	Demo bool
-	// Tested is told of human tests, for metrics.
-	Tested func(provider, result string)
+	// Tested is told of human tests and SignedIn of logins, for metrics.
+	Tested   func(provider, result string)
+	SignedIn func(result string)
 	// Clock is time.Now if nil.
 	Clock func() time.Time
 	Log   *slog.Logger
@@ -110,8 +111,14 @@ func (p *Portal) Set(o Options) {
 	if o.Tested == nil {
 		o.Tested = func(string, string) {}
 	}
+	if o.SignedIn == nil {
+		o.SignedIn = func(string) {}
+	}
 	p.o.Store(&o)
 }
+
+// Test is the human test in force.
+func (p *Portal) Test() human.Provider { return p.o.Load().Test }
 
 // Handler is all of it.
 func (p *Portal) Handler() http.Handler { return p.handler }

@@ -19,7 +19,7 @@ var files embed.FS
 //	/p/acme/web/-/blocks/ID/sound      the human test, to be heard
 func (p *Portal) routes() http.Handler {
 	static, _ := fs.Sub(files, "static") // it is embedded
-	doors := p.o.Load().Door.Routes()
+	doors := p.counted(p.o.Load().Door.Routes())
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.home)
 	mux.HandleFunc("GET /open", p.open)
@@ -43,6 +43,36 @@ func (p *Portal) routes() http.Handler {
 	mux.HandleFunc("/", p.notFound)
 	return p.guard(p.o.Load().Door.Wrap(mux))
 }
+
+// counted tells of each login that came to its end.
+func (p *Portal) counted(doors http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/login/callback" && r.URL.Path != "/login/demo" {
+			doors.ServeHTTP(w, r)
+			return
+		}
+		s := &statusWriter{ResponseWriter: w}
+		doors.ServeHTTP(s, r)
+		result := "failed"
+		if _, in := p.o.Load().Door.User(r.Context()); in && s.status == http.StatusSeeOther {
+			result = "ok"
+		}
+		p.o.Load().SignedIn(result)
+	})
+}
+
+// statusWriter remembers the status.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (s *statusWriter) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
+}
+
+func (s *statusWriter) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
 // cached lets browsers keep what is the same for everybody.
 func cached(next http.Handler) http.Handler {

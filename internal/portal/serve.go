@@ -23,8 +23,8 @@ type Place struct {
 	Cert, Key             string
 }
 
-// Listen opens the place. Connections beyond a cap are closed at once.
-func (p Place) Listen() (net.Listener, error) {
+// open listens at the place. Connections beyond a cap are closed at once.
+func (p Place) open() (net.Listener, error) {
 	if p.Socket != "" {
 		l, err := p.unix()
 		if err != nil {
@@ -121,7 +121,7 @@ const listenAgain = time.Second
 // Serve answers at the place until ctx ends. What it cannot listen on it tries again, and tells trouble why, nil when it works.
 func (p *Portal) Serve(ctx context.Context, at Place, trouble func(error)) {
 	for ctx.Err() == nil {
-		l, err := at.Listen()
+		l, err := at.open()
 		if err == nil {
 			trouble(nil)
 			err = p.answer(ctx, l)
