@@ -209,8 +209,11 @@ func TestNoTokenIsEverSeen(t *testing.T) {
 	}
 	b.get(h.url + "/login/callback?code=x&state=y") // and one that fails
 	h.Next(dana)
-	h.QueueError(&mockoidc.ServerError{Code: 400, Error: "invalid_grant", Description: "with the code in it"})
-	b.get(h.url + "/login?to=/p/acme/web")
+	answer := b.stopAt(h.url+"/login", isCallback)
+	refused := answer.Query()
+	refused.Set("code", "a-code-that-the-provider-says-again") // in the body of its refusal
+	answer.RawQuery = refused.Encode()
+	b.get(answer.String())
 	tokens := append(h.Tokens(), h.ClientSecret)
 	if len(tokens) < 4 {
 		t.Fatalf("want access, refresh and ID token, got %d", len(tokens))

@@ -20,14 +20,14 @@ func LocalPath(to string) string {
 	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || u.Opaque != "" {
 		return "/"
 	}
-	if clean := path.Clean(u.Path); clean != u.Path && clean+"/" != u.Path || clean == "/login" || clean == "/logout" || strings.HasPrefix(clean, "/login/") {
+	if clean := path.Clean(u.Path); clean != u.Path && (clean == "/" || clean+"/" != u.Path) || clean == "/login" || clean == "/logout" || strings.HasPrefix(clean, "/login/") {
 		return "/"
 	}
 	return to
 }
 
 // odd is what no page of ours has in its address.
-func odd(r rune) bool { return r == '\\' || r == '#' || unicode.IsControl(r) || !unicode.IsPrint(r) }
+func odd(r rune) bool { return r == '\\' || r == '#' || r == ' ' || !unicode.IsPrint(r) }
 
 const maxName = 200 // bytes of a name
 
