@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -18,7 +20,12 @@ import (
 // who Next named. Its access tokens are known to GitLab.
 type Provider struct {
 	*mockoidc.MockOIDC
-	away atomic.Bool
+	// Rewrite changes the token endpoint's good answers, to forge them; nil leaves them.
+	Rewrite func(answer map[string]any)
+
+	away   atomic.Bool
+	mu     sync.Mutex
+	tokens []string
 }
 
 // StartProvider starts one on loopback. It ends with the test.
@@ -52,8 +59,39 @@ func (p *Provider) gate(next http.Handler) http.Handler {
 			http.Error(w, "<html>away</html>", http.StatusBadGateway)
 			return
 		}
-		next.ServeHTTP(w, r)
+		if r.URL.Path != mockoidc.TokenEndpoint {
+			next.ServeHTTP(w, r)
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		body := answer.Body.Bytes()
+		var said map[string]any
+		if answer.Code == http.StatusOK && json.Unmarshal(body, &said) == nil {
+			said["expires_in"] = 600 // mockoidc gives nanoseconds
+			if p.Rewrite != nil {
+				p.Rewrite(said)
+			}
+			for _, name := range []string{"access_token", "refresh_token", "id_token"} {
+				if token, ok := said[name].(string); ok {
+					p.tokens = append(p.tokens, token)
+				}
+			}
+			body, _ = json.Marshal(said)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(answer.Code)
+		_, _ = w.Write(body)
 	})
+}
+
+// Tokens is every token that was given out: none may ever be seen elsewhere.
+func (p *Provider) Tokens() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.tokens)
 }
 
 // Away makes every request fail with 502, or lets them through again.
