@@ -127,7 +127,7 @@ func viewBlock(b detector.Block, project string, level access.Level, o *Options,
 func viewCause(c detector.Cause, project string, whole bool, now time.Time) causeView {
 	v := causeView{ID: c.ID, Rule: c.Rule, Since: moment{c.Since, now}, Until: moment{c.Until, now}, Whole: whole, Reblock: c.Reblock, Scope: "the whole registry"}
 	if c.Closes() == detector.ScopeRepository {
-		v.Scope = "the repository"
+		v.Scope = "only the repository"
 	}
 	if !whole {
 		v.Why = "ran into the rule " + c.Rule + ", which counts requests over the whole registry and not for one project"
