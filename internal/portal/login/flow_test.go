@@ -637,3 +637,11 @@ func TestOptionsThatAreRefused(t *testing.T) {
 		t.Error("the client's secret is shown")
 	}
 }
+
+func TestGitLabsAddressWithASlash(t *testing.T) {
+	h := open(t, func(o *login.Options) { o.Issuer += "/" })
+	h.Next(dana)
+	if _, body := h.browser(t).get(h.url + "/login"); !strings.Contains(body, "true dana") {
+		t.Errorf("got %s\n%s", body, h.log)
+	}
+}

@@ -90,6 +90,9 @@ type Door struct {
 func New(o Options) (*Door, error) {
 	o.Idle, o.Lifetime = cmp.Or(o.Idle, 30*time.Minute), cmp.Or(o.Lifetime, 8*time.Hour)
 	o.MaxSessions = cmp.Or(o.MaxSessions, 10_000)
+	if o.Mode == GitLab {
+		o.Issuer = strings.TrimRight(o.Issuer, "/") // as GitLab writes it; with other providers a slash may belong to it
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
