@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"regwarden/internal/portal/account"
 )
@@ -17,6 +19,7 @@ const (
 	askEach  = 10  // so many projects are asked for one by one; for more, the list of the person's projects is read
 	pageSize = 100 // of that list, GitLab's most
 	maxPages = 10
+	maxToken = 2048 // bytes of a token
 )
 
 // GitLabOptions is where GitLab is.
@@ -28,7 +31,10 @@ type GitLabOptions struct {
 }
 
 // GitLab is a Source that asks GitLab's API with the person's own token.
-type GitLab struct{ api api }
+type GitLab struct {
+	api   api
+	owner *cache[account.User] // of tokens, by their digest
+}
 
 // NewGitLab returns a source. It connects at each request.
 func NewGitLab(o GitLabOptions) (*GitLab, error) {
@@ -36,7 +42,7 @@ func NewGitLab(o GitLabOptions) (*GitLab, error) {
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return nil, fmt.Errorf("%q is no address of a GitLab: write it like https://gitlab.example.org", o.URL)
 	}
-	return &GitLab{newAPI(strings.TrimRight(o.URL, "/"), u, o)}, nil
+	return &GitLab{newAPI(strings.TrimRight(o.URL, "/"), u, o), newCache[account.User](maxAnswers, time.Minute)}, nil
 }
 
 // role is one of the two ways to a project that GitLab tells with it.
@@ -149,13 +155,17 @@ func (g *GitLab) each(ctx context.Context, u account.User, among []string, least
 	return mine, nil
 }
 
+// person is what GitLab says of a token's owner.
+type person struct {
+	ID       int64  `json:"id"`
+	Username string `json:"username"`
+	Name     string `json:"name"`
+	State    string `json:"state"`
+}
+
 // Confirm asks GitLab whose token it is: the same number, the same username, and not blocked meanwhile.
 func (g *GitLab) Confirm(ctx context.Context, u account.User) error {
-	var now struct {
-		ID       int64  `json:"id"`
-		Username string `json:"username"`
-		State    string `json:"state"`
-	}
+	var now person
 	if _, err := g.api.get(ctx, &u, "/user", &now); err != nil {
 		if errors.Is(err, ErrNotFound) {
 			return ErrSignIn
@@ -166,4 +176,31 @@ func (g *GitLab) Confirm(ctx context.Context, u account.User) error {
 		return ErrSignIn
 	}
 	return nil
+}
+
+// Whose is the owner of a token that somebody sent with a request of their own, without a session: ErrSignIn if it is nobody's. The answer may be a
+// minute old; what the person may do is asked with the token as ever.
+func (g *GitLab) Whose(ctx context.Context, token account.Secret) (account.User, error) {
+	text := token.Reveal()
+	if text == "" || len(text) > maxToken || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return account.User{}, ErrSignIn
+	}
+	digest := sha256.Sum256([]byte(text))
+	q := question{subject: string(digest[:])}
+	if u, known := g.owner.get(q); known {
+		return u, nil
+	}
+	var p person
+	if _, err := g.api.once(ctx, token, "/user", &p); err != nil {
+		if errors.Is(err, errOver) || errors.Is(err, ErrNotFound) {
+			err = ErrSignIn
+		}
+		return account.User{}, err
+	}
+	if p.ID <= 0 || p.State != "active" {
+		return account.User{}, ErrSignIn
+	}
+	u := account.User{Subject: strconv.FormatInt(p.ID, 10), Username: p.Username, Name: p.Name, Token: token}
+	g.owner.put(q, u)
+	return u, nil
 }

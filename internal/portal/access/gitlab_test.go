@@ -29,6 +29,7 @@ type host struct {
 	*portaltest.GitLab
 	*access.Access
 	url     string
+	source  *access.GitLab
 	renewed int // how often a token was refreshed
 	refuse  bool
 	mu      sync.Mutex
@@ -41,11 +42,11 @@ func start(t *testing.T, p access.Policy) *host {
 	s := httptest.NewServer(h.GitLab)
 	t.Cleanup(s.Close)
 	h.url = s.URL
-	source, err := access.NewGitLab(access.GitLabOptions{URL: s.URL, Refresh: h.refresh})
-	if err != nil {
+	var err error
+	if h.source, err = access.NewGitLab(access.GitLabOptions{URL: s.URL, Refresh: h.refresh}); err != nil {
 		t.Fatal(err)
 	}
-	if h.Access, err = access.New(source, p); err != nil {
+	if h.Access, err = access.New(h.source, p); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -453,5 +454,50 @@ func TestAddressesOfGitLab(t *testing.T) {
 		if _, err := access.NewGitLab(access.GitLabOptions{URL: bad}); err == nil {
 			t.Errorf("%q: want it refused", bad)
 		}
+	}
+}
+
+func TestWhoseTokenItIs(t *testing.T) {
+	h := start(t, access.Policy{})
+	h.Member("acme/web", dana.ID, 30, portaltest.Direct)
+	token := account.NewSecret(h.Token(dana.ID))
+	for range 3 {
+		u, err := h.source.Whose(t.Context(), token)
+		if err != nil || u.Subject != "42" || u.Username != "dana" || u.Token.Reveal() != token.Reveal() {
+			t.Fatalf("got %+v %v", u, err)
+		}
+	}
+	if asked := h.Asked(); len(asked) != 1 {
+		t.Errorf("three times want one request: %q", asked)
+	}
+	u, _ := h.source.Whose(t.Context(), token)
+	if l, err := h.Lift(t.Context(), u, "acme/web"); l != access.Developer || err != nil {
+		t.Errorf("got %v %v", l, err)
+	}
+	h.Asked()
+	for name, bad := range map[string]string{"empty": "", "line end": "x\r\nX-Admin: 1", "space": "a b", "no ASCII": "tökén", "huge": strings.Repeat("x", 3000)} {
+		if _, err := h.source.Whose(t.Context(), account.NewSecret(bad)); !errors.Is(err, access.ErrSignIn) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if asked := h.Asked(); len(asked) > 0 {
+		t.Errorf("none of these is asked for: %q", asked)
+	}
+	if _, err := h.source.Whose(t.Context(), account.NewSecret("invented")); !errors.Is(err, access.ErrSignIn) {
+		t.Errorf("invented: %v", err)
+	}
+	h.Block(dana.ID)
+	if _, err := h.source.Whose(t.Context(), account.NewSecret(h.Token(dana.ID))); !errors.Is(err, access.ErrSignIn) {
+		t.Errorf("blocked: %v", err)
+	}
+	if err := h.source.Confirm(t.Context(), u); !errors.Is(err, access.ErrSignIn) {
+		t.Errorf("blocked: %v", err)
+	}
+	h.Away(true)
+	if _, err := h.source.Whose(t.Context(), account.NewSecret("another")); !errors.Is(err, access.ErrAway) {
+		t.Errorf("away: %v", err)
+	}
+	if h.renewed > 0 {
+		t.Error("a token without a session is never refreshed")
 	}
 }

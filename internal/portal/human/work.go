@@ -2,6 +2,7 @@ package human
 
 import (
 	"crypto/sha256"
+	_ "embed" // the browser's half
 	"fmt"
 	"math/bits"
 	"net/url"
@@ -14,6 +15,12 @@ const (
 	FieldWorkID = "work-id"
 	FieldWork   = "work"
 )
+
+// WorkScript is the browser's half, a file of its own that the page takes in with <script src=... defer>. It looks for
+// <form data-work-seed=Seed data-work-bits=Bits> with the hidden fields, and holds back the submit button until the work is done.
+//
+//go:embed work.js
+var WorkScript []byte
 
 // maxBits is 16 million tries: more than a phone does while somebody waits.
 const maxBits = 24

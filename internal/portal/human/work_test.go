@@ -5,7 +5,9 @@ import (
 	"errors"
 	"math/bits"
 	"net/url"
+	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"regwarden/internal/portal/human"
@@ -61,6 +63,29 @@ func TestWorkThatWasNotDone(t *testing.T) {
 	for _, bits := range []int{-1, 0, 25, 256} {
 		if _, err := human.NewWork(bits, 0); err == nil {
 			t.Errorf("%d bits: want it refused", bits)
+		}
+	}
+}
+
+// TestTheBrowsersHalf runs the script as it is; the page around it is the browser tests'.
+func TestTheBrowsersHalf(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("SKIPPED: needs node: apt-get install nodejs")
+	}
+	w, _ := human.NewWork(12, 0)
+	for range 5 {
+		p, err := w.Puzzle(mine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		script := string(human.WorkScript) + "\nwork('" + p.Seed + "', 12).then((n) => console.log(n));"
+		out, err := exec.CommandContext(t.Context(), node, "--eval", script).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if err := w.Verify(mine, url.Values{human.FieldWorkID: {p.ID}, human.FieldWork: {strings.TrimSpace(string(out))}}); err != nil {
+			t.Errorf("%s: %v", out, err)
 		}
 	}
 }

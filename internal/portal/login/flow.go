@@ -14,7 +14,6 @@ func (d *Door) begin(w http.ResponseWriter, r *http.Request) {
 	to := LocalPath(r.URL.Query().Get("to"))
 	p, err := d.provider.get(r.Context())
 	if err != nil {
-		d.o.Log.Warn("login provider is away", "issuer", d.o.Issuer, "error", err)
 		d.away(w, r, to)
 		return
 	}
@@ -30,8 +29,8 @@ func (d *Door) begin(w http.ResponseWriter, r *http.Request) {
 func (d *Door) callback(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	a, ok := d.pending.finish(w, r, q.Get("state"))
-	if !ok {
-		d.failed(w, r, http.StatusBadRequest, errors.New("the answer belongs to no sign-in that this browser began"))
+	if !ok { // anybody can send one: nothing for the log
+		d.unsigned(w, r, http.StatusBadRequest)
 		return
 	}
 	if iss := q.Get("iss"); iss != "" && iss != d.o.Issuer {
@@ -45,7 +44,6 @@ func (d *Door) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	p, err := d.provider.get(r.Context())
 	if err != nil {
-		d.o.Log.Warn("login provider is away", "issuer", d.o.Issuer, "error", err)
 		d.away(w, r, a.To)
 		return
 	}
@@ -64,6 +62,10 @@ func (d *Door) callback(w http.ResponseWriter, r *http.Request) {
 
 func (d *Door) failed(w http.ResponseWriter, r *http.Request, status int, err error) {
 	d.o.Log.Warn("sign-in failed", "error", err)
+	d.unsigned(w, r, status)
+}
+
+func (d *Door) unsigned(w http.ResponseWriter, r *http.Request, status int) {
 	d.o.Show(w, r, Notice{Status: status, Title: "You could not be signed in",
 		Text: "The sign-in was not begun in this browser, took too long, was used before, or was not confirmed by the provider. Please try again.", Again: "/login"})
 }

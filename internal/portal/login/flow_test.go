@@ -235,7 +235,10 @@ func TestNoTokenIsEverSeen(t *testing.T) {
 			t.Errorf("%.40s... is in a page or a header", token)
 		}
 	}
-	if !strings.Contains(log, `"msg":"signed in","user":"dana","subject":"42"`) || !strings.Contains(log, "sign-in failed") {
+	if strings.Count(log, "sign-in failed") != 1 {
+		t.Errorf("want the refused code in the log, and nothing of an answer that anybody can send:\n%s", log)
+	}
+	if !strings.Contains(log, `"msg":"signed in","user":"dana","subject":"42"`) {
 		t.Errorf("the log misses something:\n%s", log)
 	}
 }
@@ -397,6 +400,9 @@ func TestAProviderThatIsAway(t *testing.T) {
 	h.Away(false)
 	if status, _ := b.get(h.url + "/login"); status != http.StatusServiceUnavailable {
 		t.Errorf("it is not asked again at once: %d", status)
+	}
+	if times := strings.Count(h.log.String(), "login provider is away"); times != 1 {
+		t.Errorf("want one line in the log for an attempt, got %d", times)
 	}
 	h.ForgetFailure()
 	h.Next(dana)
@@ -629,5 +635,13 @@ func TestOptionsThatAreRefused(t *testing.T) {
 	}
 	if j, _ := json.Marshal(login.Options{ClientSecret: account.NewSecret("s3cret")}.ClientSecret); strings.Contains(string(j), "s3cret") {
 		t.Error("the client's secret is shown")
+	}
+}
+
+func TestGitLabsAddressWithASlash(t *testing.T) {
+	h := open(t, func(o *login.Options) { o.Issuer += "/" })
+	h.Next(dana)
+	if _, body := h.browser(t).get(h.url + "/login"); !strings.Contains(body, "true dana") {
+		t.Errorf("got %s\n%s", body, h.log)
 	}
 }

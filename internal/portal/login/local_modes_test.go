@@ -125,6 +125,19 @@ func TestTheDemoIsForThisMachine(t *testing.T) {
 	}
 }
 
+func TestTheDemoOnTheSchemesOwnPort(t *testing.T) { // which no browser sends
+	d, err := login.New(login.Options{Mode: login.Demo, People: people, PublicURL: "http://localhost:80/"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := httptest.NewRequest("GET", "http://localhost/login", nil)
+	r.RemoteAddr = "[::1]:40000"
+	w := httptest.NewRecorder()
+	if d.Wrap(d.Routes()).ServeHTTP(w, r); w.Code != http.StatusOK {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
 func TestSessionsEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := openDemo(t, login.Options{Idle: 30 * time.Minute, Lifetime: 2 * time.Hour})

@@ -78,7 +78,7 @@ const maxOfOne = 20
 // Door knows who is there. It is safe for concurrent use.
 type Door struct {
 	o        Options
-	host     string // of PublicURL, with the port if it has one
+	host     string // of PublicURL as browsers send it: with the port, unless it is the scheme's own
 	secure   bool   // cookies are Secure and __Host-; false only in the demo on plain http
 	provider *provider
 	sessions *scs.SessionManager
@@ -90,6 +90,9 @@ type Door struct {
 func New(o Options) (*Door, error) {
 	o.Idle, o.Lifetime = cmp.Or(o.Idle, 30*time.Minute), cmp.Or(o.Lifetime, 8*time.Hour)
 	o.MaxSessions = cmp.Or(o.MaxSessions, 10_000)
+	if o.Mode == GitLab {
+		o.Issuer = strings.TrimRight(o.Issuer, "/") // as GitLab writes it; with other providers a slash may belong to it
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -100,7 +103,7 @@ func New(o Options) (*Door, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Door{o: o, host: u.Host, secure: u.Scheme == "https", visits: newVisits(o.MaxSessions, maxOfOne, o.Idle)}
+	d := &Door{o: o, host: sentHost(u), secure: u.Scheme == "https", visits: newVisits(o.MaxSessions, maxOfOne, o.Idle)}
 	d.pending = newPending(d.cookieName("login"), d.secure)
 	d.sessions = d.newSessions()
 	switch o.Mode {
@@ -129,6 +132,11 @@ func publicURL(o Options) (*url.URL, error) {
 		return nil, fmt.Errorf("public URL %q: a login wants https", o.PublicURL)
 	}
 	return u, nil
+}
+
+// sentHost is what a browser sends as Host.
+func sentHost(u *url.URL) string {
+	return strings.TrimSuffix(u.Host, map[string]string{"http": ":80", "https": ":443"}[u.Scheme])
 }
 
 func loopbackHost(name string) bool {

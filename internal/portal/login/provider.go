@@ -85,6 +85,7 @@ func (p *provider) get(ctx context.Context) (*found, error) {
 	}
 	if err != nil {
 		p.failed, p.at = fmt.Errorf("%w: %s", errAway, tidy(err.Error())), time.Now()
+		p.o.Log.Warn("login provider is away", "issuer", p.o.Issuer, "error", p.failed) // once an attempt, however many visitors come
 		return nil, p.failed
 	}
 	p.found = &found{o: p.o, client: p.client, oidc: o, oauth: oauth2.Config{ClientID: p.o.ClientID, ClientSecret: p.o.ClientSecret.Reveal(),

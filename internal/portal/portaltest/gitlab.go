@@ -54,6 +54,7 @@ type GitLab struct {
 	moved    map[string]string
 	tokens   map[string]int
 	expired  map[string]bool
+	blocked  map[int]bool
 	away     bool
 	status   int
 	slow     time.Duration
@@ -62,7 +63,7 @@ type GitLab struct {
 
 // NewGitLab returns an empty GitLab: serve it with httptest.
 func NewGitLab() *GitLab {
-	return &GitLab{people: map[int]Person{}, projects: map[string]*project{}, moved: map[string]string{}, tokens: map[string]int{}, expired: map[string]bool{}}
+	return &GitLab{people: map[int]Person{}, projects: map[string]*project{}, moved: map[string]string{}, tokens: map[string]int{}, expired: map[string]bool{}, blocked: map[int]bool{}}
 }
 
 // Add makes accounts.
@@ -129,6 +130,13 @@ func (g *GitLab) Expire(id int) {
 			g.expired[token] = true
 		}
 	}
+}
+
+// Block makes somebody's account a blocked one.
+func (g *GitLab) Block(id int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.blocked[id] = true
 }
 
 // Away makes every request fail with 502, or lets them through again.
@@ -219,7 +227,11 @@ func (g *GitLab) route(w http.ResponseWriter, r *http.Request, id int) {
 		answer(w, http.StatusMethodNotAllowed, nil)
 	case path == "/api/v4/user":
 		p := g.people[id]
-		answer(w, http.StatusOK, map[string]any{"id": p.ID, "username": p.Username, "name": p.Name, "state": "active"})
+		state := "active"
+		if g.blocked[id] {
+			state = "blocked"
+		}
+		answer(w, http.StatusOK, map[string]any{"id": p.ID, "username": p.Username, "name": p.Name, "state": state})
 	case path == "/api/v4/projects":
 		g.list(w, r.URL.Query(), id)
 	case isProject:
