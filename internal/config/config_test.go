@@ -151,6 +151,7 @@ func TestMistakes(t *testing.T) {
 		"an admin by name":       {page + "login = \"oidc\"\nadmins = [\"dana\"]\n[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"owner\"\n", `f.toml:9: portal.admins: "dana" is a username, which people may choose`},
 		"a test without keys":    {page + "[portal.human]\ntest = \"turnstile\"\nsecret_file = \"s\"\n", `f.toml:8: portal.human.site_key: is missing`},
 		"no such test":           {page + "[portal.human]\ntest = \"altcha\"\n", `f.toml:9: portal.human.test: unknown value "altcha"; known are image, hcaptcha`},
+		"too much work":          {page + "[portal.human]\nwork = 40\n", `f.toml:9: portal.human.work: 40 is out of range; 0 to 24`},
 		"a limit of nothing":     {page + "[portal.limits]\nuser_hour = 0\n", `f.toml:9: portal.limits.user_hour: 0 is out of range`},
 		"a long probation":       {page + "[portal.limits]\nprobation = \"30d\"\n", `f.toml:9: portal.limits.probation: "30d" is longer than 7 days`},
 		"two actions of a name":  {good + "[[actions.exec]]\nname = \"log\"\ncommand = [\"/bin/x\"]\n", `there are two actions "log"`},

@@ -49,6 +49,8 @@ type PortalHuman struct {
 	// Test is image, hcaptcha, recaptcha, turnstile or none.
 	Test                string
 	SiteKey, SecretFile string
+	// Work is how many bits of work a browser must do besides; 0 for none.
+	Work int
 }
 
 // PortalLimits is [portal.limits].
@@ -95,6 +97,7 @@ type filePortal struct {
 		Test       *string `toml:"test"`
 		SiteKey    string  `toml:"site_key"`
 		SecretFile string  `toml:"secret_file"`
+		Work       int     `toml:"work"`
 	} `toml:"human"`
 	Limits struct {
 		UserHour     *int    `toml:"user_hour"`
@@ -115,7 +118,7 @@ func (p *parser) portal(f *file) {
 	n, out := f.Portal, DefaultPortal()
 	out.Listen, out.Socket, out.Group = n.Listen, p.relative(n.Socket), n.Group
 	out.CertFile, out.KeyFile = p.relative(n.CertFile), p.relative(n.KeyFile)
-	out.URL, out.Issuer, out.ClientID = strings.TrimRight(n.URL, "/"), strings.TrimRight(n.Issuer, "/"), n.ClientID
+	out.URL, out.Issuer, out.ClientID = strings.TrimRight(n.URL, "/"), n.Issuer, n.ClientID
 	out.Login, out.GroupsClaim, out.UserHeader = given(n.Login, out.Login), given(n.GroupsClaim, out.GroupsClaim), given(n.UserHeader, out.UserHeader)
 	out.NameHeader, out.GroupsHeader, out.ClientHeader = n.NameHeader, n.GroupsHeader, n.ClientHeader
 	out.View, out.Lift = given(n.View, out.View), given(n.Lift, out.Lift)
@@ -259,6 +262,9 @@ func (p *parser) portalHuman(out *Portal, n *filePortal) {
 	h := &out.Human
 	h.Test, h.SiteKey = given(n.Human.Test, h.Test), n.Human.SiteKey
 	h.SecretFile = p.secretFile(n.Human.SecretFile, "portal", "human", "secret_file")
+	if h.Work = n.Human.Work; h.Work < 0 || h.Work > 24 {
+		p.fail(fmt.Sprintf("%d is out of range", h.Work), "0 to 24; 16 is about a second in a browser", "portal", "human", "work")
+	}
 	p.choice(h.Test, []string{"image", "hcaptcha", "recaptcha", "turnstile", "none"}, "portal", "human", "test")
 	if !slices.Contains([]string{"hcaptcha", "recaptcha", "turnstile"}, h.Test) {
 		return

@@ -28,6 +28,7 @@ import (
 type portalParts struct {
 	rights *access.Access
 	test   human.Provider
+	work   *human.Work
 	token  func(context.Context, account.Secret) (account.User, error)
 	login  login.Options
 }
@@ -48,6 +49,11 @@ func makePortal(c *config.Config, refresh refresher, peek func(id, answer string
 	}
 	if out.test, err = makeTest(p, peek); err != nil {
 		return out, portalProblem(c, "portal.human", err, "")
+	}
+	if p.Human.Work > 0 {
+		if out.work, err = human.NewWork(p.Human.Work, 0); err != nil {
+			return out, portalProblem(c, "portal.human.work", err, "")
+		}
 	}
 	out.login = login.Options{Mode: login.Mode(p.Login), PublicURL: p.URL, Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: account.NewSecret(secret),
 		GroupsClaim: p.GroupsClaim, UserHeader: p.UserHeader, NameHeader: p.NameHeader, GroupsHeader: p.GroupsHeader, TrustedPeers: p.TrustedPeers, Log: logger}
@@ -187,7 +193,7 @@ func (p *page) show(w http.ResponseWriter, r *http.Request, n login.Notice) { p.
 func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) portal.Options {
 	lift, _ := access.ParseLevel(c.Portal.Lift)
 	l := c.Portal.Limits
-	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, TestName: c.Portal.Human.Test,
+	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, Work: parts.work, TestName: c.Portal.Human.Test,
 		Token: parts.token, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
 		Limits: portal.Limits{UserHour: l.UserHour, ProjectDay: l.ProjectDay, AddressDay: l.AddressDay, FailuresHour: l.FailuresHour, Probation: l.Probation},
 		Demo:   c.Portal.Login == "demo", Tested: p.tally.tested, SignedIn: p.tally.signedIn, Log: d.logger}
@@ -224,7 +230,7 @@ func (d *Daemon) reloadPage(now *config.Config) error {
 		return err
 	}
 	if now.Portal.Human == d.page.human {
-		parts.test = d.page.portal.Test()
+		parts.test, parts.work = d.page.portal.Test()
 	}
 	d.page.human = now.Portal.Human
 	d.page.portal.Set(d.portalOptions(d.page, now, parts))

@@ -215,6 +215,9 @@ func (p *Portal) apiChallenge(r *http.Request, u account.User, project string) (
 		Image     string `json:"image,omitempty"`
 		Sound     string `json:"sound,omitempty"`
 		SiteKey   string `json:"site_key,omitempty"`
+		WorkID    string `json:"work_id,omitempty"`
+		WorkSeed  string `json:"work_seed,omitempty"`
+		WorkBits  int    `json:"work_bits,omitempty"`
 	}{Challenge: c.ID, Kind: c.Kind, SiteKey: c.SiteKey}
 	if len(c.Image) > 0 {
 		out.Image = string(c.ImageURI())
@@ -226,6 +229,13 @@ func (p *Portal) apiChallenge(r *http.Request, u account.User, project string) (
 		}
 		out.Sound = "data:audio/wav;base64," + base64.StdEncoding.EncodeToString(wav)
 	}
+	if o.Work != nil {
+		puzzle, err := o.Work.Puzzle(binding)
+		if err != nil {
+			return nil, err
+		}
+		out.WorkID, out.WorkSeed, out.WorkBits = puzzle.ID, puzzle.Seed, puzzle.Bits
+	}
 	return out, nil
 }
 
@@ -235,6 +245,8 @@ func (p *Portal) apiUnblock(r *http.Request, u account.User, project string) (an
 		Reason    string `json:"reason"`
 		Challenge string `json:"challenge"`
 		Answer    string `json:"answer"`
+		WorkID    string `json:"work_id"`
+		Work      string `json:"work"`
 	}
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -245,7 +257,7 @@ func (p *Portal) apiUnblock(r *http.Request, u account.User, project string) (an
 		return nil, &badRequest{"there is more than one value"}
 	}
 	o := p.o.Load()
-	form := url.Values{human.FieldID: {in.Challenge}, human.FieldAnswer: {in.Answer}}
+	form := url.Values{human.FieldID: {in.Challenge}, human.FieldAnswer: {in.Answer}, human.FieldWorkID: {in.WorkID}, human.FieldWork: {in.Work}}
 	for _, widget := range []string{"h-captcha-response", "g-recaptcha-response", "cf-turnstile-response"} {
 		form.Set(widget, in.Answer)
 	}

@@ -110,7 +110,14 @@ func (p *Portal) lift(ctx context.Context, w wanted) (Lifted, error) {
 // test asks the human test, and notes a failure.
 func (p *Portal) test(ctx context.Context, w wanted, address string, failures Quota, now time.Time) error {
 	o := p.o.Load()
-	err := o.Test.Verify(ctx, o.binding(w.user, w.project, address), w.form)
+	binding := o.binding(w.user, w.project, address)
+	var err error
+	if o.Work != nil {
+		err = o.Work.Verify(binding, w.form)
+	}
+	if err == nil {
+		err = o.Test.Verify(ctx, binding, w.form)
+	}
 	switch {
 	case err == nil:
 		o.Tested(o.TestName, "passed")

@@ -348,6 +348,7 @@ type blockBody struct {
 	// Action is where the form goes; Challenge the human test, nil where this person cannot lift it.
 	Action    string
 	Challenge *human.Challenge
+	Puzzle    *human.Puzzle
 	Sound     string
 	Reason    string
 	MaxReason int
@@ -388,7 +389,17 @@ func (p *Portal) showBlock(w http.ResponseWriter, r *http.Request, status int, u
 			body.TestAway = true
 		} else {
 			body.Challenge = &c
-			w.Header().Set("Content-Security-Policy", policy(c.Sources))
+			sources := c.Sources
+			if o.Work != nil {
+				puzzle, err := o.Work.Puzzle(o.binding(u, x.project, v.Address))
+				if err != nil {
+					p.fail(w, r, err, x.id)
+					return
+				}
+				body.Puzzle = &puzzle
+				sources.Script = append(slices.Clone(sources.Script), "'self'")
+			}
+			w.Header().Set("Content-Security-Policy", policy(sources))
 			if _, speaks := o.Test.(human.Speaker); speaks {
 				body.Sound = v.Link + "/sound?challenge=" + url.QueryEscape(c.ID)
 			}

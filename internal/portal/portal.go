@@ -57,6 +57,8 @@ type Options struct {
 	// Test and its Name, for metrics, are the human test; nil means that nobody can lift anything here.
 	Test     human.Provider
 	TestName string
+	// Work is what a browser must compute before the human test is looked at; nil for nothing.
+	Work *human.Work
 	// Token says whose a token of the JSON API is; nil means that there is no JSON API.
 	Token func(ctx context.Context, token account.Secret) (account.User, error)
 	// Realm is what the login calls itself in the history: "gitlab".
@@ -117,8 +119,8 @@ func (p *Portal) Set(o Options) {
 	p.o.Store(&o)
 }
 
-// Test is the human test in force.
-func (p *Portal) Test() human.Provider { return p.o.Load().Test }
+// Test is the human test in force, and the work before it.
+func (p *Portal) Test() (human.Provider, *human.Work) { o := p.o.Load(); return o.Test, o.Work }
 
 // Handler is all of it.
 func (p *Portal) Handler() http.Handler { return p.handler }

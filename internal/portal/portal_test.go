@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,12 +10,14 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"regwarden/detector"
 	"regwarden/internal/portal"
+	"regwarden/internal/portal/human"
 	"regwarden/internal/portal/portaltest"
 )
 
@@ -527,6 +530,38 @@ func TestWithoutAHumanTestNobodyUnblocks(t *testing.T) {
 	s.backend.block("203.0.113.7/32", about("b1", "acme/web"))
 	s.want("the page", s.get("owner", blockPath), 200, `id="test-away"`, `id="ask"`, "!unblock-form")
 	s.want("the form", s.post("owner", blockPath, url.Values{"reason": {"x"}}), 422)
+}
+
+// TestWorkBeforeTheTest: where it is wanted, the right answer alone is not enough.
+func TestWorkBeforeTheTest(t *testing.T) {
+	work, err := human.NewWork(4, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, func(o *portal.Options) { o.Work = work })
+	s.backend.block("203.0.113.7/32", about("b1", "acme/web"))
+	page := s.get("developer", blockPath)
+	s.want("the page", page, 200, `<script src="/static/work.js" defer>`, `data-work-bits="4"`, "<noscript>")
+	if csp := page.header.Get("Content-Security-Policy"); !strings.Contains(csp, "script-src 'self'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("the policy is %s", csp)
+	}
+	if script := s.get("", "/static/work.js"); script.status != 200 || !strings.Contains(script.header.Get("Content-Type"), "javascript") {
+		t.Errorf("the script: %d %s", script.status, script.header.Get("Content-Type"))
+	}
+	s.want("without it", s.post("developer", blockPath, s.form("developer", blockPath, true)), 422, `id="problem"`)
+	page = s.get("developer", blockPath)
+	id, seed := between(page.body, `name="challenge" value="`, `"`), between(page.body, `data-work-seed="`, `"`)
+	form := url.Values{"challenge": {id}, "answer": {s.answers[id]}, "reason": {"x"}, human.FieldWorkID: {seed}, human.FieldWork: {solve(seed, 4)}}
+	s.want("with it", s.post("developer", blockPath, form), 200)
+}
+
+// solve does the browser's work.
+func solve(seed string, bits int) string {
+	for n := 0; ; n++ {
+		if sum := sha256.Sum256([]byte(seed + strconv.Itoa(n))); sum[0]>>(8-bits) == 0 {
+			return strconv.Itoa(n)
+		}
+	}
 }
 
 // TestMethods: what changes something is a POST.
