@@ -86,7 +86,7 @@ func BenchmarkProjectPage(b *testing.B) {
 		fillBench(b, st)
 	}
 	c := config.Default()
-	c.DryRun, c.Actions.Log = true, false
+	c.DryRun, c.Actions.Log, c.BlockPrivate = true, false, true
 	c.Sources = []config.Source{{Name: "s", Type: "file", Paths: []string{filepath.Join(b.TempDir(), "none")}, From: "end", Format: "auto"}}
 	plan, err := makePlan(&c, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -125,6 +125,9 @@ func BenchmarkProjectPage(b *testing.B) {
 				if w.Code != http.StatusOK {
 					b.Fatalf("status %d", w.Code)
 				}
+			}
+			if now, err := ask(b.Context(), d.core, func(c *core) int { return c.ledger.Len() }); err != nil || now != benchBlocks {
+				b.Fatalf("there are %d blocks, want %d: %v", now, benchBlocks, err)
 			}
 			b.ReportMetric(float64((cpu(b)-begun).Microseconds())/1000/float64(b.N), "cpu-ms/op")
 		})
