@@ -128,7 +128,7 @@ type page struct {
 	door    *login.Door
 	place   portal.Place
 	tally   *portalTally
-	human   config.PortalHuman
+	human   config.PortalHuman     // that the test in force was made of
 	trouble atomic.Pointer[string] // why it is not served
 }
 
@@ -222,8 +222,8 @@ func (d *Daemon) servePage(ctx context.Context) {
 
 // reloadPage makes the page follow the configuration, as far as that takes no restart. Who is signed in stays so, and so do human tests that are under way.
 func (d *Daemon) reloadPage(now *config.Config) error {
-	if d.page == nil || now.Portal == nil {
-		return nil
+	if d.page == nil || now.Portal == nil || len(portalRestarts(d.options.Config.Portal, now.Portal)) > 0 {
+		return nil // half of a new login beside half of the old one would let the wrong people in
 	}
 	parts, err := makePortal(now, d.page.refresh, d.options.Peek, d.logger)
 	if err != nil {

@@ -100,17 +100,19 @@ func (p *Portal) user(w http.ResponseWriter, r *http.Request) (account.User, boo
 type message struct {
 	Status int
 	Text   string
-	// BlockID is what an admin needs to hear; SignIn asks to sign in anew; Socket is the way out on the host; Back a link.
+	// BlockID is what an admin needs to hear; SignIn is where to sign in anew; Socket is the way out on the host.
 	BlockID string
-	SignIn  bool
+	SignIn  string
 	Socket  string
-	Back    string
 }
 
 // fail shows what is the matter. Who may not see a project reads the same as for one that does not exist.
 func (p *Portal) fail(w http.ResponseWriter, r *http.Request, err error, blockID string) {
 	status, title, m := p.explain(err)
 	m.Status, m.BlockID = status, blockID
+	if status == http.StatusUnauthorized {
+		m.SignIn = signIn(r)
+	}
 	if status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "30")
 	}
@@ -126,7 +128,7 @@ func (p *Portal) explain(err error) (int, string, message) {
 	case errors.Is(err, access.ErrPath), errors.Is(err, access.ErrNotFound):
 		return http.StatusNotFound, "There is no such page", message{Text: "There is no such page, or you may not see it. If you are a member of the project, look at its path: it is written as in its address, such as acme/web."}
 	case errors.Is(err, access.ErrSignIn):
-		return http.StatusUnauthorized, "Please sign in anew", message{Text: "Your sign-in is no longer valid. Nothing was changed.", SignIn: true}
+		return http.StatusUnauthorized, "Please sign in anew", message{Text: "Your sign-in is no longer valid. Nothing was changed."}
 	case errors.Is(err, access.ErrAway):
 		return http.StatusServiceUnavailable, "Your role cannot be checked now", message{Text: "The service that knows the projects' members does not answer. Until it does, nothing is shown and nobody can be unblocked here. An operator can do it on the host:", Socket: "regwarden unblock ADDRESS"}
 	case errors.Is(err, access.ErrNotAllowed):
