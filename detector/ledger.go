@@ -91,6 +91,21 @@ func (l *Ledger) Where(wanted func(*Cause) bool) []Block {
 	return out
 }
 
+// Holding returns the blocks that hold the address, the narrowest first. It looks each of them up, however many blocks there are.
+func (l *Ledger) Holding(a netip.Addr) []Block {
+	var out []Block
+	for bits := a.BitLen(); bits >= 0; bits-- {
+		p, err := a.Prefix(bits)
+		if err != nil {
+			return nil
+		}
+		if b := l.blocks[p]; b != nil {
+			out = append(out, b.copy())
+		}
+	}
+	return out
+}
+
 // Each calls do with every cause. Neither may be kept or changed.
 func (l *Ledger) Each(do func(netip.Prefix, *Cause)) {
 	for target, b := range l.blocks {

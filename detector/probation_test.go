@@ -112,5 +112,31 @@ func TestWhoseACauseIs(t *testing.T) {
 		if got := row.cause.Share(row.project); got != row.want {
 			t.Errorf("%s: want %d, got %d", row.name, row.want, got)
 		}
+		above := false
+		row.cause.Above(func(path string) { above = above || path == row.project })
+		if above != (row.want > detector.ShareNone) {
+			t.Errorf("%s: Above says %v", row.name, above)
+		}
+	}
+}
+
+func TestTheBlocksThatHoldAnAddress(t *testing.T) {
+	l := detector.NewLedger(nil, nil)
+	for _, target := range []string{"203.0.113.7/32", "203.0.113.0/24", "203.0.113.8/32", "2001:db8:1::/64", "0.0.0.0/0"} {
+		l.Add(netip.MustParsePrefix(target), detector.Cause{ID: target, Until: begin.Add(time.Hour)}, begin)
+	}
+	for address, want := range map[string]string{
+		"203.0.113.7": "203.0.113.7/32 203.0.113.0/24 0.0.0.0/0", "198.51.100.1": "0.0.0.0/0", "2001:db8:1::5": "2001:db8:1::/64", "2001:db8:2::5": "",
+	} {
+		var got []string
+		for _, b := range l.Holding(netip.MustParseAddr(address)) {
+			got = append(got, b.Target.String())
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s: want %s, got %v", address, want, got)
+		}
+	}
+	if got := l.Holding(netip.Addr{}); got != nil {
+		t.Errorf("no address: %v", got)
 	}
 }

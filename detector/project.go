@@ -74,3 +74,31 @@ func (c *Cause) MayConcern() []string {
 	}
 	return c.Projects
 }
+
+// Above calls do with every path, in small letters, of which the project would have a share of the cause: it may do so more than once with one.
+func (c *Cause) Above(do func(path string)) {
+	switch {
+	case c.About != "":
+		above(c.About, do)
+	case len(c.Repositories) > 0:
+		for _, r := range c.Repositories {
+			above(r, do)
+		}
+	default:
+		for _, p := range c.Projects {
+			do(strings.ToLower(p))
+		}
+	}
+}
+
+// above calls do with a repository's path and all that it lies below.
+func above(repository string, do func(path string)) {
+	for path := strings.ToLower(repository); ; {
+		do(path)
+		i := strings.LastIndexByte(path, '/')
+		if i < 0 {
+			return
+		}
+		path = path[:i]
+	}
+}

@@ -35,7 +35,27 @@ func (d portalBackend) BlocksOf(ctx context.Context, address netip.Addr) ([]dete
 	}
 	return ask(ctx, d.core, func(c *core) []detector.Block {
 		c.expire()
-		return c.ledger.Find(netip.PrefixFrom(address, address.BitLen()))
+		return c.ledger.Holding(address)
+	})
+}
+
+// Count is how many targets are blocked of which each of the projects has a share.
+func (d portalBackend) Count(ctx context.Context, projects []string) (map[string]int, error) {
+	return ask(ctx, d.core, func(c *core) map[string]int {
+		c.expire()
+		out, seen := map[string]int{}, map[string]netip.Prefix{}
+		for _, p := range projects {
+			out[p] = 0
+		}
+		c.ledger.Each(func(target netip.Prefix, cause *detector.Cause) { // all causes of a target follow each other
+			cause.Above(func(path string) {
+				if _, wanted := out[path]; wanted && seen[path] != target {
+					out[path]++
+					seen[path] = target
+				}
+			})
+		})
+		return out
 	})
 }
 
@@ -127,7 +147,10 @@ func (c *core) liftFor(l portal.Lift, now time.Time) (changes []detector.Change,
 }
 
 // stillBlocked says whether anything holds the target, a wider block too.
-func (c *core) stillBlocked(target netip.Prefix) bool { return len(c.ledger.Find(target)) > 0 }
+func (c *core) stillBlocked(target netip.Prefix) (still bool) {
+	c.ledger.Each(func(other netip.Prefix, _ *detector.Cause) { still = still || other.Overlaps(target) })
+	return still
+}
 
 // Room looks whether each quota has room.
 func (d portalBackend) Room(ctx context.Context, now time.Time, quotas ...portal.Quota) error {

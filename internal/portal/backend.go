@@ -14,6 +14,8 @@ import (
 type Backend interface {
 	// Blocks are those with a cause of which the project has a share, with all their causes.
 	Blocks(ctx context.Context, project string) ([]detector.Block, error)
+	// Count is of how many blocks each of the projects has a share.
+	Count(ctx context.Context, projects []string) (map[string]int, error)
 	// BlocksOf are those that hold the address.
 	BlocksOf(ctx context.Context, address netip.Addr) ([]detector.Block, error)
 	// Search are the blocks of what lies at or below a path, a repository's or a project's.

@@ -67,6 +67,18 @@ func (b *backend) Blocks(_ context.Context, project string) ([]detector.Block, e
 	return b.where(func(c *detector.Cause) bool { return c.Share(project) > detector.ShareNone })
 }
 
+func (b *backend) Count(ctx context.Context, projects []string) (map[string]int, error) {
+	out := map[string]int{}
+	for _, p := range projects {
+		blocks, err := b.Blocks(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		out[p] = len(blocks)
+	}
+	return out, nil
+}
+
 func (b *backend) Search(ctx context.Context, path string) ([]detector.Block, error) {
 	return b.Blocks(ctx, path)
 }
@@ -77,7 +89,7 @@ func (b *backend) BlocksOf(_ context.Context, a netip.Addr) ([]detector.Block, e
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ledger.Find(netip.PrefixFrom(a, a.BitLen())), b.err
+	return b.ledger.Holding(a), b.err
 }
 
 func (b *backend) Paths(ctx context.Context) (active, past []string, err error) {

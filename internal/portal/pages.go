@@ -171,9 +171,6 @@ type homeBody struct {
 	Some bool
 }
 
-// mostCounted is of how many projects the blocked servers are counted on the first page.
-const mostCounted = 50
-
 // home shows somebody's projects, those with blocks first.
 func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
 	u, ok := p.user(w, r)
@@ -193,17 +190,13 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
 	}
 	mine = topmost(mine)
 	body := homeBody{Some: !whole}
-	for i, path := range mine {
-		row := projectRow{Path: path, Link: projectLink(path)}
-		if i < mostCounted && slices.Contains(active, path) {
-			blocks, err := o.Backend.Blocks(r.Context(), path)
-			if err != nil {
-				p.fail(w, r, err, "")
-				return
-			}
-			row.Servers = len(blocks)
-		}
-		body.Mine = append(body.Mine, row)
+	servers, err := o.Backend.Count(r.Context(), mine)
+	if err != nil {
+		p.fail(w, r, err, "")
+		return
+	}
+	for _, path := range mine {
+		body.Mine = append(body.Mine, projectRow{Path: path, Link: projectLink(path), Servers: servers[path]})
 	}
 	if o.Rights.Admin(u) { // for whom every name that anybody asked for would be a project
 		body.Mine = slices.DeleteFunc(body.Mine, func(row projectRow) bool { return row.Servers == 0 })
