@@ -207,9 +207,13 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
 
 // topmost leaves out what lies below another one of the list: where groups give namespaces and not projects, all below them is somebody's too.
 func topmost(paths []string) []string {
+	all := make(map[string]bool, len(paths))
+	for _, p := range paths {
+		all[p] = true
+	}
 	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
 		for i := strings.LastIndexByte(p, '/'); i > 0; i = strings.LastIndexByte(p[:i], '/') {
-			if slices.Contains(paths, p[:i]) {
+			if all[p[:i]] {
 				return true
 			}
 		}
