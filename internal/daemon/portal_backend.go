@@ -59,6 +59,18 @@ func (d portalBackend) Count(ctx context.Context, projects []string) (map[string
 	})
 }
 
+// ByID is the block with the cause of that ID.
+func (d portalBackend) ByID(ctx context.Context, id string) (detector.Block, error) {
+	found, err := d.where(ctx, func(c *detector.Cause) bool { return c.ID == id })
+	if err == nil && len(found) == 0 {
+		err = portal.ErrNotBlocked
+	}
+	if err != nil {
+		return detector.Block{}, err
+	}
+	return found[0], nil
+}
+
 // Search are the blocks of what lies at or below a path.
 func (d portalBackend) Search(ctx context.Context, path string) ([]detector.Block, error) {
 	return d.where(ctx, func(c *detector.Cause) bool { return c.Share(path) > detector.ShareNone })

@@ -18,6 +18,8 @@ type Backend interface {
 	Count(ctx context.Context, projects []string) (map[string]int, error)
 	// BlocksOf are those that hold the address.
 	BlocksOf(ctx context.Context, address netip.Addr) ([]detector.Block, error)
+	// ByID is the block with the cause of that ID: ErrNotBlocked if there is none.
+	ByID(ctx context.Context, id string) (detector.Block, error)
 	// Search are the blocks of what lies at or below a path, a repository's or a project's.
 	Search(ctx context.Context, path string) ([]detector.Block, error)
 	// Paths are what may be the projects of blocks: of those in force, and of the latest of all that there were.

@@ -79,6 +79,17 @@ func (b *backend) Count(ctx context.Context, projects []string) (map[string]int,
 	return out, nil
 }
 
+func (b *backend) ByID(_ context.Context, id string) (detector.Block, error) {
+	found, err := b.where(func(c *detector.Cause) bool { return c.ID == id })
+	if err == nil && len(found) == 0 {
+		err = portal.ErrNotBlocked
+	}
+	if err != nil {
+		return detector.Block{}, err
+	}
+	return found[0], nil
+}
+
 func (b *backend) Search(ctx context.Context, path string) ([]detector.Block, error) {
 	return b.Blocks(ctx, path)
 }

@@ -231,6 +231,40 @@ func (p *Portal) open(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, projectLink(project), http.StatusSeeOther)
 }
 
+// byID leads from the link that a blocked client has read to the block's own page, whoever sees its project; for everybody else there is no such page, as there
+// is none for a block that does not exist.
+func (p *Portal) byID(w http.ResponseWriter, r *http.Request) {
+	u, ok := p.user(w, r)
+	if !ok {
+		return
+	}
+	o := p.o.Load()
+	id := r.PathValue("id")
+	b, err := o.Backend.ByID(r.Context(), id)
+	if errors.Is(err, ErrNotBlocked) {
+		err = access.ErrNotFound
+	}
+	if err != nil {
+		p.fail(w, r, err, "")
+		return
+	}
+	var among []string
+	for _, c := range b.Causes {
+		if c.ID == id {
+			among = c.MayConcern()
+		}
+	}
+	mine, _, err := o.Rights.Mine(r.Context(), u, among)
+	switch mine = topmost(mine); {
+	case err != nil:
+		p.fail(w, r, err, "")
+	case len(mine) == 0:
+		p.notFound(w, r)
+	default:
+		http.Redirect(w, r, projectLink(mine[0])+"/-/blocks/"+url.PathEscape(id), http.StatusSeeOther)
+	}
+}
+
 // projectBody is a project's page.
 type projectBody struct {
 	Path, Link string

@@ -413,6 +413,29 @@ func TestTheAdminPage(t *testing.T) {
 	s.want("a search in vain", s.get("admin", "/admin?q=198.51.100.1"), 200, `id="found-none"`)
 }
 
+// TestTheLinkOfABlockedClient leads whoever may see the block to it, and nobody else anywhere.
+func TestTheLinkOfABlockedClient(t *testing.T) {
+	s := newSite(t, nil)
+	s.backend.block("203.0.113.7/32", about("b1", "acme/web/api"))
+	s.backend.block("203.0.113.8/32", about("b2", "acme/other"))
+	for _, row := range []struct {
+		who, id string
+		status  int
+		to      string
+	}{
+		{"developer", "b1", 303, "/p/acme/web/-/blocks/b1"},
+		{"admin", "b1", 303, "/p/acme/web/-/blocks/b1"},
+		{"", "b1", 303, "/login?to=%2Funblock%2Fb1"},
+		{"none", "b1", 404, ""},
+		{"developer", "b2", 404, ""},
+		{"developer", "nothing", 404, ""},
+	} {
+		if got := s.get(row.who, "/unblock/"+row.id); got.status != row.status || got.header.Get("Location") != row.to {
+			t.Errorf("%s by %q: want %d %s, got %d %s", row.id, row.who, row.status, row.to, got.status, got.header.Get("Location"))
+		}
+	}
+}
+
 // TestThePagesOfTheHistory show each entry once.
 func TestThePagesOfTheHistory(t *testing.T) {
 	s := newSite(t, nil)

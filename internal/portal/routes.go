@@ -25,6 +25,7 @@ func (p *Portal) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.home)
 	mux.HandleFunc("GET /open", p.open)
+	mux.HandleFunc("GET /unblock/{id}", p.byID)
 	mux.HandleFunc("GET /p/{rest...}", p.ofProject)
 	mux.HandleFunc("POST /p/{rest...}", p.ofProject)
 	mux.HandleFunc("GET /blocked", p.blocked)
