@@ -112,5 +112,5 @@ func restarts(a, b *config.Config) []string {
 			out = append(out, k.key)
 		}
 	}
-	return out
+	return append(out, portalRestarts(a.Portal, b.Portal)...)
 }
