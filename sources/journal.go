@@ -182,7 +182,9 @@ func (c *journalChild) run(ctx context.Context) error {
 		return err
 	}
 	err = c.read(out)
-	stop() // when emit failed it is still alive
+	if err != nil || !c.past {
+		stop() // when emit failed it is still alive; of the past, the end of the output is no more than a journalctl that is about to end
+	}
 	if ended := child.Wait(); err == nil {
 		err = ended
 	}
