@@ -237,7 +237,7 @@ func newSite(t *testing.T, change func(*portal.Options)) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rights, err := access.New(source, access.Policy{Admins: []string{"admin"}, CacheFor: time.Nanosecond})
+	rights, err := access.New(source, access.Policy{Admins: []string{"admin"}})
 	if err != nil {
 		t.Fatal(err)
 	}
