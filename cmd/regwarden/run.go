@@ -103,7 +103,8 @@ func logger(c *config.Config, out io.Writer) *slog.Logger {
 		level = slog.LevelInfo // the configuration's check lets no other word through
 	}
 	o := &slog.HandlerOptions{Level: level}
-	if os.Getenv("JOURNAL_STREAM") != "" {
+	journal := os.Getenv("JOURNAL_STREAM") != ""
+	if journal {
 		o.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {
 				return slog.Attr{}
@@ -111,7 +112,7 @@ func logger(c *config.Config, out io.Writer) *slog.Logger {
 			return a
 		}
 	}
-	if c.LogFormat == "json" {
+	if c.LogFormat == "json" || c.LogFormat == "auto" && journal {
 		return slog.New(slog.NewJSONHandler(out, o))
 	}
 	return slog.New(slog.NewTextHandler(out, o))

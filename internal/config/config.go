@@ -166,7 +166,7 @@ func Default() Config {
 		Memory:      256 << 20,
 		HistoryKeep: 90 * 24 * time.Hour,
 		LogLevel:    "info",
-		LogFormat:   "text",
+		LogFormat:   "auto",
 		Actions:     Actions{Log: true},
 	}
 }

@@ -151,7 +151,7 @@ func (p *parser) state(f *file) {
 		c.LogLevel = p.choice(*f.Log.Level, []string{"debug", "info", "warn", "error"}, "log", "level")
 	}
 	if f.Log.Format != nil {
-		c.LogFormat = p.choice(*f.Log.Format, []string{"text", "json"}, "log", "format")
+		c.LogFormat = p.choice(*f.Log.Format, []string{"auto", "text", "json"}, "log", "format")
 	}
 }
 
