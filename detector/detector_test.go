@@ -246,6 +246,20 @@ func TestDistinctCountsValues(t *testing.T) {
 	}
 }
 
+// TestALateLineIsOfItsOwnAttempt: what is late by more than an attempt's length is another attempt, whatever came before it in the log.
+func TestALateLineIsOfItsOwnAttempt(t *testing.T) {
+	b := newBench(t, detector.Options{}, rule(func(r *detector.Rule) { r.Attempt = 2 * time.Second; r.MaxRetry = 3 }))
+	b.feed(event(begin.Add(10*time.Second), "203.0.113.7", 404))
+	b.feed(event(begin.Add(9*time.Second), "203.0.113.7", 404)) // the same attempt, a second late
+	if got := b.feed(event(begin.Add(11*time.Second), "203.0.113.7", 404)); len(got) != 0 {
+		t.Fatalf("one attempt: %s", verbs(got))
+	}
+	b.feed(event(begin.Add(4*time.Second), "203.0.113.7", 404))
+	if got := b.feed(event(begin.Add(14*time.Second), "203.0.113.7", 404)); len(got) != 1 {
+		t.Fatalf("the third attempt: %s", verbs(got))
+	}
+}
+
 func TestHeadAndGetAreOneAttempt(t *testing.T) {
 	b := newBench(t, detector.Options{}, rule(func(r *detector.Rule) { r.Attempt = 2 * time.Second }))
 	for i := range 4 {

@@ -16,11 +16,16 @@ type counts struct {
 // rebaseAfter is when times are counted from a later base: far before 32 bits of milliseconds (49.7 days) run out.
 const rebaseAfter = 1 << 31
 
+// lateness is by how much a line may be late and still find what was noted before it, in milliseconds.
+const lateness = 60_000
+
 // reach adds the classes that records of up to the given number of words need, within bytes. Classes that are there stay.
 func (c *counts) reach(words, bytes int) {
 	for i, w := range classWords {
 		if i >= len(c.classes) {
-			c.classes = append(c.classes, newTable(w, bytes/100*classShares[i]))
+			t := newTable(w, bytes/100*classShares[i])
+			t.grace = lateness
+			c.classes = append(c.classes, t)
 		}
 		if w >= words {
 			break

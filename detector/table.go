@@ -23,6 +23,9 @@ type table struct {
 	tags    []uint16 // 0 is empty
 	records []uint32
 
+	// grace is for how long after its end a record is kept while the table may still grow: a late line may ask for it.
+	grace uint32
+
 	live    int
 	evicted uint64 // records that were still of use when they were evicted
 }
@@ -65,13 +68,13 @@ func (t *table) make(sets uint64) {
 	preferHugePages(t.records)
 }
 
-// grow doubles the table. What has ended by now is left behind.
+// grow doubles the table. What has ended long enough ago is left behind.
 func (t *table) grow(now uint32) {
 	old := *t
 	t.make(min(2*t.sets, t.most))
 	t.live = 0
 	for i, tag := range old.tags {
-		if tag == 0 || old.head(i).end <= now {
+		if tag == 0 || t.over(old.head(i).end, now) {
 			continue
 		}
 		key := old.key(i)
@@ -127,7 +130,7 @@ func (t *table) holds(i int, key uint64) bool {
 func (t *table) insert(key uint64, now uint32) int {
 	a, b := t.homes(key)
 	place := t.place(a, b, now)
-	if t.tags[place] != 0 && t.use(place).end > now {
+	if t.tags[place] != 0 && !t.over(t.use(place).end, now) {
 		if made := t.makeRoom(a, b); made >= 0 {
 			place = made
 		} else if t.sets < t.most {
@@ -146,6 +149,14 @@ func (t *table) insert(key uint64, now uint32) int {
 	*h = head{keyLow: uint32(key), keyHigh: uint32(key >> 32), use: use{last: now}}
 	clear(t.record(place))
 	return place
+}
+
+// over says whether a record that ends then is of no more use now, not for late lines either; a table that cannot grow any more spares nothing for these.
+func (t *table) over(end, now uint32) bool {
+	if t.sets < t.most {
+		end += t.grace
+	}
+	return end <= now
 }
 
 // place chooses where a new record goes: into the set with more empty places, which takes no look at the records, or with more that have ended, or else over
@@ -203,7 +214,7 @@ func (t *table) victim(a, b int, now uint32) int {
 		for i := home; i < home+ways; i++ {
 			u, v := t.head(i), t.head(victim)
 			switch {
-			case u.end <= now:
+			case t.over(u.end, now):
 				free, at = free+1, i
 			case u.count < v.count || u.count == v.count && u.last < v.last:
 				victim = i

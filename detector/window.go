@@ -192,16 +192,17 @@ func (c *counts) addWindow(r *Rule, h *Hit, now uint32) count {
 	return count{n: int(total), first: first, full: n >= uint32(r.MaxRetry) && int(streak)+1 >= r.Windows}
 }
 
-// again says whether a hit belongs to an attempt that was counted already, and notes it if not.
+// again says whether a hit belongs to an attempt that was counted already, and notes it if not. A late line may be of an earlier attempt.
 func (c *counts) again(r *Rule, h *Hit, now uint32) bool {
 	if h.attempt == 0 {
 		return false
 	}
+	length := uint32(r.Attempt.Milliseconds())
 	at := c.at(h.attempt, 0, now)
-	if at.use().count > 0 {
-		return true
+	if u := at.use(); u.count > 0 {
+		return u.last < now+length
 	}
 	at.record()[0] = header(kindPlain, 0, 0)
-	at.touch(now, now+uint32(r.Attempt.Milliseconds()), 1)
+	at.touch(now, now+length, 1)
 	return false
 }

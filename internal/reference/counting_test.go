@@ -156,10 +156,13 @@ func (n *naive) hit(r *detector.Rule, client netip.Addr, at time.Time, e *facts)
 func (n *naive) count(h *hit) {
 	r := h.rule
 	if r.Attempt > 0 {
-		if h.at.Before(n.attempts[h.thing]) {
+		last := n.attempts[h.thing]
+		switch {
+		case h.at.After(last.Add(-r.Attempt)) && h.at.Before(last.Add(r.Attempt)):
 			return // the attempt was counted already
+		case h.at.After(last):
+			n.attempts[h.thing] = h.at
 		}
-		n.attempts[h.thing] = h.at.Add(r.Attempt)
 	}
 	c := n.counts[h.key]
 	if c == nil {

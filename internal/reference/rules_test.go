@@ -71,9 +71,12 @@ func (m *maker) rule() string {
 	} else {
 		say("bantime = %q", pick(m, "10s", "1m", "1h"))
 	}
-	for key, percent := range map[string]float64{"widen = false": 20, "dry_run = true": 10, "storm = false": 30} {
-		if m.chance(percent) {
-			say("%s", key)
+	for _, each := range []struct {
+		key     string
+		percent float64
+	}{{"widen = false", 20}, {"dry_run = true", 10}, {"storm = false", 30}} {
+		if m.chance(each.percent) {
+			say("%s", each.key)
 		}
 	}
 	pattern := m.chance(30)
