@@ -66,7 +66,11 @@ type Decision struct {
 	// Until is when the block ends; zero for spared.
 	Until time.Time `json:"until,omitzero"`
 	// Strike is how often this rule has blocked this target before it was forgotten, this time included.
-	Strike       int      `json:"strike,omitempty"`
+	Strike int `json:"strike,omitempty"`
+	// Reblock is the how manieth block of a probation it is; 0 outside of one.
+	Reblock int `json:"reblock,omitempty"`
+	// About is the one repository for which all requests were that counted; "" where the rule counts over all of them.
+	About        string   `json:"-"`
 	Repositories []string `json:"repositories,omitempty"`
 	// Projects are the GitLab projects that the repositories may belong to, every candidate where that is ambiguous.
 	Projects []string `json:"projects,omitempty"`
@@ -93,18 +97,22 @@ type Cause struct {
 	Scope   Scope  `json:"scope"`
 	Widened bool   `json:"widened,omitempty"`
 	Strike  int    `json:"strike,omitempty"`
-	Count   int    `json:"count,omitempty"`
+	// Reblock is the how manieth block of a probation it is; 0 outside of one.
+	Reblock int `json:"reblock,omitempty"`
+	Count   int `json:"count,omitempty"`
 	// Window is the rule's findtime in seconds.
-	Window       int       `json:"findtime,omitempty"`
-	First        time.Time `json:"first,omitzero"`
-	Last         time.Time `json:"last,omitzero"`
-	Since        time.Time `json:"since"`
-	Until        time.Time `json:"until"`
-	Repositories []string  `json:"repositories,omitempty"`
-	Projects     []string  `json:"projects,omitempty"`
-	References   []string  `json:"references,omitempty"`
-	Samples      []string  `json:"samples,omitempty"`
-	Actions      []string  `json:"actions,omitempty"`
+	Window int       `json:"findtime,omitempty"`
+	First  time.Time `json:"first,omitzero"`
+	Last   time.Time `json:"last,omitzero"`
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until"`
+	// About is the one repository for which all requests were that counted; "" where the rule counts over all of them.
+	About        string   `json:"about,omitempty"`
+	Repositories []string `json:"repositories,omitempty"`
+	Projects     []string `json:"projects,omitempty"`
+	References   []string `json:"references,omitempty"`
+	Samples      []string `json:"samples,omitempty"`
+	Actions      []string `json:"actions,omitempty"`
 }
 
 // Closes is the scope that the cause really closes: a widened repository block closes the host.
@@ -146,6 +154,8 @@ type Change struct {
 	By string `json:"by"`
 	// Forgiven says that the block should not have been: Cause.Strike is what is left of the strikes without it.
 	Forgiven bool `json:"forgiven,omitempty"`
+	// Probation is the target's after the change, where the change began, moved or ended one: an ended one has no Until.
+	Probation *Probation `json:"probation,omitempty"`
 	// Note is what the person who lifted it said, or why a guard held.
 	Note string `json:"note,omitempty"`
 }

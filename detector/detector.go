@@ -191,7 +191,14 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 	if c.n >= min(suspectFrom, r.MaxRetry) {
 		d.suspect(r, h, c, now, decided)
 	}
-	if wanted(r, c) {
+	total := r.MaxRetry * r.Windows
+	if len(d.ledger.probations) > 0 {
+		if _, on := d.ledger.Probation(d.options.Mask.prefix(h.target), time.UnixMilli(h.time)); on {
+			total = r.halved()
+			c.full = c.full || c.n >= total
+		}
+	}
+	if wanted(c, total) {
 		d.evidence.add(h)
 	} else {
 		d.evidence.drop(h.key) // it was of hits that no longer count
@@ -221,9 +228,8 @@ func (r *Rule) about(h *Hit) string {
 	return ""
 }
 
-// wanted says whether a key is near enough to a block for its evidence to be kept.
-func wanted(r *Rule, c count) bool {
-	total := r.MaxRetry * r.Windows
+// wanted says whether a key, of which so many hits block, is near enough to that for its evidence to be kept.
+func wanted(c count, total int) bool {
 	return c.full || c.n >= max(2, total-evidenceValues)
 }
 
@@ -233,15 +239,22 @@ func (d *Detector) decide(r *Rule, dryRun bool, h *Hit, c count, e *evidence, de
 	target := d.options.Mask.prefix(h.target)
 	strike := d.ledger.nextStrike(r, target, at)
 	step := r.step(strike)
+	length, reblock := step.Time, 0
+	if p, on := d.ledger.Probation(target, at); on {
+		length, reblock = p.longer(length), p.Reblocks+1
+	}
 	dec := Decision{Time: at, Verb: VerbBlock, Target: target, Rule: r.Name, Scope: step.Scope, Count: c.n,
 		Window: r.FindTime * time.Duration(r.Windows), First: time.UnixMilli(d.counts.unix(c.first)).UTC(), Last: at,
-		Until: at.Add(step.Time), Strike: strike, Repositories: e.repositories, Projects: e.projects, References: e.references,
+		Until: at.Add(length), Strike: strike, Reblock: reblock, About: r.about(h), Repositories: e.repositories, Projects: e.projects, References: e.references,
 		Samples: e.lines(), Actions: r.carriers(step, d.options.Answering)}
 	if len(dec.Projects) == 0 {
 		dec.Projects = candidates(e.repositories)
 	}
 	dec.ID = d.id(&dec, h.key)
 	dec.Reason = reason(r, &dec, e)
+	if reblock > 0 {
+		dec.Reason += "; on probation since its block was lifted on the web, so half of the usual number was enough and it lasts longer"
+	}
 	d.narrow(r, &dec)
 	d.guard(r, dryRun, h, &dec, decided)
 	if dec.Verb == VerbBlock && dryRun {

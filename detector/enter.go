@@ -8,12 +8,19 @@ import (
 func (l *Ledger) Enter(d Decision) []Change {
 	switch d.Verb {
 	case VerbBlock:
-		return []Change{l.Add(d.Target, d.cause(), d.Time)}
+		change := l.Add(d.Target, d.cause(), d.Time)
+		if d.Reblock > 0 {
+			change.Probation = l.reblock(d.Target, 1)
+		}
+		return []Change{change}
 	case VerbUnblock:
 		changes := l.Lift(d.Target, func(c Cause) bool { return c.ID == d.ID }, "storm guard", d.Reason, d.Time)
 		for i := range changes {
 			changes[i].Forgiven = true
 			changes[i].Cause.Strike = l.forgive(d.Target, d.Rule)
+			if changes[i].Cause.Reblock > 0 {
+				changes[i].Probation = l.reblock(d.Target, -1)
+			}
 		}
 		return changes
 	}
@@ -27,7 +34,7 @@ func (d Decision) Told() Change {
 }
 
 func (d Decision) cause() Cause {
-	return Cause{ID: d.ID, Rule: d.Rule, By: "rule", Reason: d.Reason, Scope: d.Scope, Widened: d.Widened, Strike: d.Strike,
+	return Cause{ID: d.ID, Rule: d.Rule, By: "rule", Reason: d.Reason, Scope: d.Scope, Widened: d.Widened, Strike: d.Strike, Reblock: d.Reblock, About: d.About,
 		Count: d.Count, Window: int(d.Window / time.Second), First: d.First, Last: d.Last, Since: d.Time, Until: d.Until,
 		Repositories: d.Repositories, Projects: d.Projects, References: d.References, Samples: d.Samples, Actions: d.Actions}
 }

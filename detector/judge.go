@@ -19,7 +19,7 @@ func (d *Detector) narrow(r *Rule, dec *Decision) {
 }
 
 func (dec *Decision) spare(guard, why string) {
-	dec.Verb, dec.Guard, dec.Until, dec.Strike = VerbSpared, guard, time.Time{}, 0
+	dec.Verb, dec.Guard, dec.Until, dec.Strike, dec.Reblock = VerbSpared, guard, time.Time{}, 0, 0
 	dec.Reason += "; spared: " + why
 }
 

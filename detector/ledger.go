@@ -20,6 +20,8 @@ type Ledger struct {
 	// every further hit.
 	dry     map[dryKey]time.Time
 	strikes map[strikeKey]Strike
+	// probations are the targets whose block a member has lifted lately.
+	probations map[netip.Prefix]Probation
 }
 
 type dryKey struct {
@@ -50,7 +52,8 @@ const (
 
 // NewLedger returns a ledger of these blocks and strikes.
 func NewLedger(blocks []Block, strikes []Strike) *Ledger {
-	l := &Ledger{blocks: map[netip.Prefix]*Block{}, byRule: map[string]int{}, dry: map[dryKey]time.Time{}, strikes: map[strikeKey]Strike{}}
+	l := &Ledger{blocks: map[netip.Prefix]*Block{}, byRule: map[string]int{}, dry: map[dryKey]time.Time{}, strikes: map[strikeKey]Strike{},
+		probations: map[netip.Prefix]Probation{}}
 	for _, b := range blocks {
 		l.blocks[b.Target] = &b
 		for _, c := range b.Causes {
@@ -71,6 +74,45 @@ func (l *Ledger) Blocks() []Block {
 	}
 	slices.SortFunc(out, func(a, b Block) int { return a.Target.Compare(b.Target) })
 	return out
+}
+
+// Where returns the blocks that have a cause which is wanted, sorted by target; all of their causes.
+func (l *Ledger) Where(wanted func(*Cause) bool) []Block {
+	var out []Block
+	for _, b := range l.blocks {
+		for i := range b.Causes {
+			if wanted(&b.Causes[i]) {
+				out = append(out, b.copy())
+				break
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b Block) int { return a.Target.Compare(b.Target) })
+	return out
+}
+
+// Holding returns the blocks that hold the address, the narrowest first. It looks each of them up, however many blocks there are.
+func (l *Ledger) Holding(a netip.Addr) []Block {
+	var out []Block
+	for bits := a.BitLen(); bits >= 0; bits-- {
+		p, err := a.Prefix(bits)
+		if err != nil {
+			return nil
+		}
+		if b := l.blocks[p]; b != nil {
+			out = append(out, b.copy())
+		}
+	}
+	return out
+}
+
+// Each calls do with every cause. Neither may be kept or changed.
+func (l *Ledger) Each(do func(netip.Prefix, *Cause)) {
+	for target, b := range l.blocks {
+		for i := range b.Causes {
+			do(target, &b.Causes[i])
+		}
+	}
 }
 
 // Targets returns the targets that are blocked, in no order.
@@ -209,6 +251,11 @@ func (l *Ledger) Expire(now time.Time) []Change {
 	for k, until := range l.dry {
 		if !now.Before(until) {
 			delete(l.dry, k)
+		}
+	}
+	for k, p := range l.probations {
+		if !now.Before(p.Until) {
+			delete(l.probations, k)
 		}
 	}
 	l.next = now.Add(dryEvery)
