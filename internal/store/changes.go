@@ -41,10 +41,10 @@ func (s *Store) Save(ctx context.Context, changes []detector.Change, checkpoint 
 }
 
 // changeStatements are prepared once a transaction.
-type changeStatements struct{ forget, cause, history, strike *sql.Stmt }
+type changeStatements struct{ forget, cause, history, path, strike *sql.Stmt }
 
 func (c *changeStatements) close() {
-	for _, statement := range []*sql.Stmt{c.forget, c.cause, c.history, c.strike} {
+	for _, statement := range []*sql.Stmt{c.forget, c.cause, c.history, c.path, c.strike} {
 		if statement != nil {
 			statement.Close()
 		}
@@ -58,9 +58,10 @@ func prepareChanges(ctx context.Context, tx *sql.Tx) (*changeStatements, error) 
 		text      string
 	}{
 		{&c.forget, `DELETE FROM causes WHERE target = ?`},
-		{&c.cause, `INSERT OR REPLACE INTO causes (target, ` + causeColumns + `) VALUES (?` + strings.Repeat(", ?", 18) + `)`},
+		{&c.cause, `INSERT OR REPLACE INTO causes (target, ` + causeColumns + `) VALUES (?` + strings.Repeat(", ?", 20) + `)`},
 		{&c.history, `INSERT INTO history (time_ms, recorded_ms, verb, target, lowest, highest, ` + causeColumns + `, changed_by, note)
-			VALUES (?` + strings.Repeat(", ?", 25) + `)`},
+			VALUES (?` + strings.Repeat(", ?", 27) + `)`},
+		{&c.path, `INSERT OR IGNORE INTO history_paths (path, id) VALUES (?, ?)`},
 		{&c.strike, `INSERT OR REPLACE INTO strikes (rule, target, count, last_ms) VALUES (?, ?, ?, ?)`},
 	} {
 		var err error
@@ -85,6 +86,9 @@ func saveChanges(ctx context.Context, tx *sql.Tx, changes []detector.Change, now
 		if err := c.save(ctx, change, now); err != nil {
 			return fmt.Errorf("%s %s: %w", change.Verb, change.Block.Target, err)
 		}
+		if err := saveProbation(ctx, tx, change.Probation); err != nil {
+			return fmt.Errorf("probation of %s: %w", change.Block.Target, err)
+		}
 	}
 	return nil
 }
@@ -97,8 +101,18 @@ func (c *changeStatements) save(ctx context.Context, change detector.Change, now
 	lowest, highest := bounds(target)
 	row := []any{milliseconds(change.Time), milliseconds(now), change.Verb, target.String(), lowest, highest}
 	row = append(append(row, causeValues(change.Cause)...), change.By, change.Note)
-	if _, err := c.history.ExecContext(ctx, row...); err != nil {
+	result, err := c.history.ExecContext(ctx, row...)
+	if err != nil {
 		return err
+	}
+	id, err := result.LastInsertId()
+	if err != nil {
+		return err
+	}
+	for _, path := range paths(&change.Cause) {
+		if _, err := c.path.ExecContext(ctx, path, id); err != nil {
+			return err
+		}
 	}
 	if change.Verb == detector.ChangeDryRun || change.Verb == detector.ChangeSpared {
 		return nil // nobody is blocked by it
@@ -170,7 +184,7 @@ func causeValues(c detector.Cause) []any {
 	return []any{
 		c.ID, c.Rule, c.By, c.Reason, c.Scope.String(), c.Widened, c.Strike, c.Count, c.Window,
 		milliseconds(c.First), milliseconds(c.Last), milliseconds(c.Since), milliseconds(c.Until),
-		list(c.Repositories), list(c.Projects), list(c.Samples), list(c.Actions), list(c.References),
+		list(c.Repositories), list(c.Projects), list(c.Samples), list(c.Actions), list(c.References), c.About, c.Reblock,
 	}
 }
 
@@ -179,7 +193,7 @@ func scanCause(rows *sql.Rows, c *detector.Cause, before []any, after ...any) er
 	var scope, repositories, projects, samples, names, references string
 	var first, last, since, until int64
 	row := append(before, &c.ID, &c.Rule, &c.By, &c.Reason, &scope, &c.Widened, &c.Strike, &c.Count, &c.Window,
-		&first, &last, &since, &until, &repositories, &projects, &samples, &names, &references)
+		&first, &last, &since, &until, &repositories, &projects, &samples, &names, &references, &c.About, &c.Reblock)
 	if err := rows.Scan(append(row, after...)...); err != nil {
 		return err
 	}

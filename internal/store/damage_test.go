@@ -97,7 +97,7 @@ func TestWhatIsNotOursIsRefusedAndLeftAlone(t *testing.T) {
 	for _, row := range []struct{ name, sql, want string }{
 		{"another program's", "CREATE TABLE theirs (x)", "it is a database of another program"},
 		{"another program's by its mark", "PRAGMA application_id = 7", "it is a database of another program"},
-		{"a newer version's", fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = 99", 0x52675764), "its tables are of version 99 and this regwarden knows up to 3: a newer one wrote it"},
+		{"a newer version's", fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = 99", 0x52675764), "its tables are of version 99 and this regwarden knows up to 4: a newer one wrote it"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "r.db")

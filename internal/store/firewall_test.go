@@ -50,7 +50,10 @@ func older(t *testing.T, path string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
 	if err == nil {
-		_, err = db.Exec("DROP TABLE firewall_places; ALTER TABLE causes DROP COLUMN tags; ALTER TABLE history DROP COLUMN tags; PRAGMA user_version = 1")
+		_, err = db.Exec(`DROP TABLE firewall_places; ALTER TABLE causes DROP COLUMN tags; ALTER TABLE history DROP COLUMN tags;
+			DROP INDEX history_made; DROP INDEX history_target; DROP TABLE history_paths; DROP TABLE probations; DROP TABLE uses;
+			ALTER TABLE causes DROP COLUMN about; ALTER TABLE causes DROP COLUMN reblock;
+			ALTER TABLE history DROP COLUMN about; ALTER TABLE history DROP COLUMN reblock; PRAGMA user_version = 1`)
 	}
 	if err != nil {
 		t.Fatal(err)

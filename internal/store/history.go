@@ -16,10 +16,14 @@ type HistoryFilter struct {
 	Rule       string
 	Repository string
 	Project    string
-	Since      time.Time // this one included
-	Until      time.Time // this one not
-	Limit      int       // 100 if zero
-	BeforeID   int64     // only older ones: the ID of the last one shown
+	// Within takes the entries that may concern what lies at or below that path, a repository's or a project's.
+	Within string
+	// Holds takes the entries whose target has that address in it. It is found faster than by Target.
+	Holds    netip.Addr
+	Since    time.Time // this one included
+	Until    time.Time // this one not
+	Limit    int       // 100 if zero
+	BeforeID int64     // only older ones: the ID of the last one shown
 }
 
 // HistoryEntry is a change that was made, or a dry run's that was not.
@@ -35,9 +39,17 @@ type HistoryEntry struct {
 
 // History returns entries, the newest first.
 func (s *Store) History(ctx context.Context, filter HistoryFilter) ([]HistoryEntry, error) {
-	where, values := filter.conditions()
-	rows, err := s.reader.QueryContext(ctx, `SELECT id, time_ms, verb, target, `+causeColumns+`, changed_by, note FROM history`+
-		where+` ORDER BY id DESC LIMIT ?`, values...)
+	from, order := "history", "history.id"
+	switch {
+	case filter.Within != "":
+		// In the order of the index, so that one page is read and not all that there is of the path.
+		from, order = "history_paths CROSS JOIN history ON history.id = history_paths.id", "history_paths.id"
+	case filter.Holds.IsValid():
+		order = "+history.id" // the plus keeps it from reading all of the table in order instead of by the target
+	}
+	where, values := filter.conditions(strings.TrimPrefix(order, "+"))
+	rows, err := s.reader.QueryContext(ctx, `SELECT history.id, time_ms, verb, target, `+causeColumns+`, changed_by, note FROM `+from+
+		where+` ORDER BY `+order+` DESC LIMIT ?`, values...)
 	if err != nil {
 		return nil, s.failed("read the history", err)
 	}
@@ -57,8 +69,8 @@ func (s *Store) History(ctx context.Context, filter HistoryFilter) ([]HistoryEnt
 	return entries, s.failed("read the history", rows.Err())
 }
 
-// conditions returns the WHERE clause and its values, the limit last.
-func (f HistoryFilter) conditions() (string, []any) {
+// conditions returns the WHERE clause and its values, the limit last; id is the column of the IDs.
+func (f HistoryFilter) conditions(id string) (string, []any) {
 	var where []string
 	var values []any
 	add := func(wanted bool, condition string, v ...any) {
@@ -71,11 +83,13 @@ func (f HistoryFilter) conditions() (string, []any) {
 		add(true, "lowest <= ? AND highest >= ?", highest, lowest)
 	}
 	add(f.Rule != "", "rule = ?", f.Rule)
+	add(f.Within != "", "history_paths.path = ?", strings.ToLower(f.Within))
+	add(f.Holds.IsValid(), "target IN (SELECT value FROM json_each(?))", targetsAround(f.Holds))
 	add(f.Repository != "", "EXISTS (SELECT 1 FROM json_each(repositories) WHERE value = ?)", f.Repository)
 	add(f.Project != "", "EXISTS (SELECT 1 FROM json_each(projects) WHERE value = ?)", f.Project)
 	add(!f.Since.IsZero(), "time_ms >= ?", milliseconds(f.Since))
 	add(!f.Until.IsZero(), "time_ms < ?", milliseconds(f.Until))
-	add(f.BeforeID > 0, "id < ?", f.BeforeID)
+	add(f.BeforeID > 0, id+" < ?", f.BeforeID)
 	limit := f.Limit
 	if limit <= 0 {
 		limit = 100

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -33,6 +34,16 @@ func (s *Store) Prune(ctx context.Context, keep time.Duration, maxRows int) erro
 		if err != nil {
 			return err
 		}
+	}
+	if err := s.remove(ctx, `DELETE FROM history_paths WHERE (path, id) IN (SELECT path, id FROM history_paths
+			WHERE id < coalesce((SELECT min(id) FROM history), ?) LIMIT ?)`, math.MaxInt64); err != nil {
+		return err
+	}
+	if err := s.remove(ctx, `DELETE FROM probations WHERE target IN (SELECT target FROM probations WHERE until_ms < ? LIMIT ?)`, milliseconds(now)); err != nil {
+		return err
+	}
+	if err := s.remove(ctx, `DELETE FROM uses WHERE id IN (SELECT id FROM uses WHERE time_ms < ? LIMIT ?)`, milliseconds(now.Add(-LongestWindow))); err != nil {
+		return err
 	}
 	err := s.remove(ctx, `DELETE FROM allowed WHERE prefix IN (SELECT prefix FROM allowed WHERE until_ms > 0 AND until_ms < ? LIMIT ?)`, milliseconds(now))
 	if err != nil {

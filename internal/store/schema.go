@@ -10,7 +10,7 @@ const applicationID = 0x52675764
 
 // causeColumns are what both tables keep of a cause; causeValues and scanCause follow their order.
 const causeColumns = `cause_id, rule, by_whom, reason, scope, widened, strike, count, findtime, first_ms, last_ms, since_ms, until_ms,
-	repositories, projects, samples, actions, tags`
+	repositories, projects, samples, actions, tags, about, reblock`
 
 const causeDefinition = `
 	cause_id     TEXT    NOT NULL,
@@ -96,6 +96,40 @@ CREATE TABLE firewall_places (
 	`
 ALTER TABLE causes ADD COLUMN tags TEXT NOT NULL DEFAULT 'null';
 ALTER TABLE history ADD COLUMN tags TEXT NOT NULL DEFAULT 'null';
+`,
+	// What the project page asks: whose a cause is, a project's and an address's history without reading all of it, charts, and what it must remember.
+	`
+ALTER TABLE causes ADD COLUMN about TEXT NOT NULL DEFAULT '';
+ALTER TABLE causes ADD COLUMN reblock INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE history ADD COLUMN about TEXT NOT NULL DEFAULT '';
+ALTER TABLE history ADD COLUMN reblock INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE history_paths (
+	path         TEXT    NOT NULL, -- a repository or what may be its project, in small letters
+	id           INTEGER NOT NULL, -- of the history's row
+	PRIMARY KEY (path, id)
+) WITHOUT ROWID;
+CREATE INDEX history_paths_id ON history_paths (id);
+INSERT OR IGNORE INTO history_paths SELECT lower(value), history.id FROM history, json_each(history.projects) WHERE value IS NOT NULL;
+INSERT OR IGNORE INTO history_paths SELECT lower(value), history.id FROM history, json_each(history.repositories) WHERE value IS NOT NULL;
+
+CREATE INDEX history_target ON history (target);
+CREATE INDEX history_made ON history (recorded_ms, rule, about) WHERE verb IN ('block', 'extend');
+
+CREATE TABLE probations (
+	target       TEXT    PRIMARY KEY,
+	since_ms     INTEGER NOT NULL,
+	until_ms     INTEGER NOT NULL,
+	reblocks     INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE uses (
+	id           INTEGER PRIMARY KEY,
+	what         TEXT    NOT NULL, -- what is limited, and whose use it is
+	time_ms      INTEGER NOT NULL
+);
+CREATE INDEX uses_what ON uses (what, time_ms);
+CREATE INDEX uses_time ON uses (time_ms);
 `,
 }
 
