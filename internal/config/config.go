@@ -43,6 +43,8 @@ type Config struct {
 	LogFormat   string
 	// MetricsListen is where metrics are served besides the control socket, "" for nowhere.
 	MetricsListen string
+	// Portal is the project page; nil where it is not configured.
+	Portal *Portal
 
 	// Lines are where the keys of [answers] stand, for mistakes in them that only the answer room can see.
 	Lines map[string]int

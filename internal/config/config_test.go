@@ -20,6 +20,10 @@ func TestTheReferenceParsesAndTellsTheDefaults(t *testing.T) {
 	want := config.Default()
 	want.Path, want.RulesDir = got.Path, "/etc/regwarden/rules.d"
 	want.Sources, want.Actions = got.Sources, got.Actions // examples
+	portal := config.DefaultPortal()
+	portal.Listen, portal.URL, portal.Issuer, portal.ClientID, portal.SecretFile = got.Portal.Listen, got.Portal.URL, got.Portal.Issuer, got.Portal.ClientID, got.Portal.SecretFile // examples too
+	portal.Admins, portal.AdminGroups = got.Portal.Admins, got.Portal.AdminGroups
+	want.Portal = &portal
 	want.Disable, got.Disable = nil, nil
 	want.Lines = got.Lines
 	if !reflect.DeepEqual(&want, got) {
@@ -33,6 +37,11 @@ func TestEveryKeyIsInTheReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	portal, err := os.ReadFile("portal.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source = append(source, portal...)
 	tags := regexp.MustCompile(`toml:"(\w+)"`).FindAllSubmatch(source, -1)
 	if len(tags) < 40 {
 		t.Fatalf("only %d keys found", len(tags))
@@ -58,6 +67,7 @@ func TestAMinimalFile(t *testing.T) {
 // TestMistakes: each sort of mistake gets one line with file, line, key and what to do.
 func TestMistakes(t *testing.T) {
 	const good = "[[source]]\npath = \"a.log\"\n"
+	const page = good + "[portal]\nlisten = \"127.0.0.1:9443\"\nurl = \"https://b.example.org\"\nissuer = \"https://g.example.org\"\nclient_id = \"x\"\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":            {"dryrun = true\n" + good, `f.toml:1: dryrun: unknown key; did you mean "dry_run"?`},
 		"unknown table":          {good + "[guard]\nstorm_limit = 3\n", `f.toml:3: guard: unknown key; did you mean "guards"?`},
@@ -123,6 +133,27 @@ func TestMistakes(t *testing.T) {
 		"empty firewall mode":    {good + "[actions.nftables]\nmode = \"\"\n", `f.toml:4: actions.nftables.mode: unknown value ""`},
 		"bad variant":            {good + "[actions.iptables]\nvariant = \"new\"\n", `f.toml:4: actions.iptables.variant: unknown value "new"; known are auto`},
 		"two firewalls":          {good + "[actions.nftables]\n[actions.iptables]\n", `f.toml:4: actions.iptables: cannot stand beside actions.nftables`},
+		"a page nowhere":         {good + "[portal]\nurl = \"https://b.example.org\"\nissuer = \"https://g.example.org\"\nclient_id = \"x\"\n", `f.toml:3: portal.listen: neither listen nor socket is set; write listen = `},
+		"a page in two places":   {page + "socket = \"s\"\n", `f.toml:8: portal.socket: cannot stand beside listen`},
+		"a page without TLS":     {strings.ReplaceAll(page, "127.0.0.1", "0.0.0.0"), `f.toml:4: portal.listen: "0.0.0.0:9443" is open to the network without TLS`},
+		"half a certificate":     {page + "cert_file = \"c\"\n", `f.toml:8: portal.cert_file: one of cert_file and key_file is missing`},
+		"a page by http":         {strings.ReplaceAll(page, "https://b", "http://b"), `f.toml:5: portal.url: "http://b.example.org" is without TLS`},
+		"a page with a path":     {strings.ReplaceAll(page, "b.example.org", "b.example.org/x"), `f.toml:5: portal.url: "https://b.example.org/x" is no address of a web server`},
+		"no issuer":              {strings.ReplaceAll(page, "issuer = \"https://g.example.org\"\n", ""), `f.toml:3: portal.issuer: is missing; write it like "https://gitlab.example.org"`},
+		"no client":              {strings.ReplaceAll(page, "client_id = \"x\"\n", ""), `f.toml:3: portal.client_id: is missing; make an application`},
+		"an unknown login":       {page + "login = \"ldap\"\n", `f.toml:8: portal.login: unknown value "ldap"; known are gitlab, oidc, header`},
+		"headers of anybody":     {page + "login = \"header\"\n[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"owner\"\n", `f.toml:8: portal.login: login = "header" believes whoever connects; set trusted_peers`},
+		"nobody sees anything":   {page + "login = \"oidc\"\n", `portal.grant: nobody would see anything: there is no [[portal.grant]]`},
+		"a role that is none":    {page + "lift = \"boss\"\n", `f.toml:8: portal.lift: unknown value "boss"; known are guest, reporter`},
+		"lift before view":       {page + "lift = \"guest\"\n", `f.toml:8: portal.lift: a guest may lift but only a reporter may view`},
+		"a grant in GitLab":      {page + "[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"owner\"\n", `portal.grant: GitLab itself says who is in a project`},
+		"a grant of no role":     {page + "login = \"oidc\"\n[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"boss\"\n", `f.toml:12: portal.grant.role: unknown role "boss"`},
+		"an admin by name":       {page + "login = \"oidc\"\nadmins = [\"dana\"]\n[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"owner\"\n", `f.toml:9: portal.admins: "dana" is a username, which people may choose`},
+		"a test without keys":    {page + "[portal.human]\ntest = \"turnstile\"\nsecret_file = \"s\"\n", `f.toml:8: portal.human.site_key: is missing`},
+		"no such test":           {page + "[portal.human]\ntest = \"altcha\"\n", `f.toml:9: portal.human.test: unknown value "altcha"; known are image, hcaptcha`},
+		"too much work":          {page + "[portal.human]\nwork = 40\n", `f.toml:9: portal.human.work: 40 is out of range; 0 to 24`},
+		"a limit of nothing":     {page + "[portal.limits]\nuser_hour = 0\n", `f.toml:9: portal.limits.user_hour: 0 is out of range`},
+		"a long probation":       {page + "[portal.limits]\nprobation = \"30d\"\n", `f.toml:9: portal.limits.probation: "30d" is longer than 7 days`},
 		"two actions of a name":  {good + "[[actions.exec]]\nname = \"log\"\ncommand = [\"/bin/x\"]\n", `there are two actions "log"`},
 	} {
 		_, err := config.Parse("/c/f.toml", []byte(c.text))

@@ -37,7 +37,8 @@ type file struct {
 	Metrics struct {
 		Listen string `toml:"listen"`
 	} `toml:"metrics"`
-	Log struct {
+	Portal *filePortal `toml:"portal"`
+	Log    struct {
 		Level  *string `toml:"level"`
 		Format *string `toml:"format"`
 	} `toml:"log"`

@@ -58,6 +58,7 @@ func Parse(path string, data []byte) (*Config, error) {
 	p.actions(&f)
 	p.answers(&f)
 	p.metrics(&f)
+	p.portal(&f)
 	p.unique()
 	if len(p.problems) > 0 {
 		return nil, p.problems

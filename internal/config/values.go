@@ -13,7 +13,9 @@ import (
 	"regwarden/internal/strict"
 )
 
-func (p *parser) prefixes(texts []string, key string) []netip.Prefix {
+func (p *parser) prefixes(texts []string, key string) []netip.Prefix { return p.prefixesAt(texts, key) }
+
+func (p *parser) prefixesAt(texts []string, key ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, t := range texts {
 		prefix, err := strict.Target(strings.TrimSpace(t))
@@ -22,7 +24,7 @@ func (p *parser) prefixes(texts []string, key string) []netip.Prefix {
 			if errors.Is(err, strict.ErrNoTarget) {
 				hint = `write "192.0.2.7" or "192.0.2.0/24"; names are not looked up`
 			}
-			p.fail(fmt.Sprintf("%q is %v", t, err), hint, key)
+			p.fail(fmt.Sprintf("%q is %v", t, err), hint, key...)
 			continue
 		}
 		out = append(out, prefix)
