@@ -35,12 +35,13 @@ var rooms = map[string][]string{
 	"packaging/sbom":               {},
 	"internal/service":             {},
 	"internal/metrics":             {},
+	"internal/portal":              {"detector", "internal/portal/access", "internal/portal/account", "internal/portal/human", "internal/portal/login"},
 	"internal/portal/account":      {},
 	"internal/portal/login":        {"internal/portal/account"},
 	"internal/portal/access":       {"internal/portal/account"},
 	"internal/portal/human":        {"internal/portal/account"},
 	"internal/portal/portaltest":   {}, // tests only
-	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/metrics", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
+	"internal/daemon":              {"actions", "detector", "internal/answer", "internal/config", "internal/control", "internal/metrics", "internal/portal", "internal/portal/access", "internal/portal/account", "internal/portal/human", "internal/portal/login", "internal/scan", "internal/store", "internal/strict", "rules", "sources", "sources/format"},
 	"internal/demo":                {"detector", "internal/config", "internal/control", "internal/daemon"},
 	"cmd/regwarden":                {"detector", "internal/config", "internal/control", "internal/daemon", "internal/demo", "internal/explain", "internal/replay", "internal/report", "internal/service", "internal/setup", "internal/strict", "internal/takeover", "rules", "sources", "sources/format"},
 }
