@@ -190,6 +190,11 @@ func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, 
 			return nil, wider
 		}
 	}
+	for i := range changes { // whoever holds the socket has judged: what was on probation is trusted again
+		if t := changes[i].Block.Target; c.ledger.Discharge(t) {
+			changes[i].Probation = &detector.Probation{Target: t}
+		}
+	}
 	c.forgive(changes)
 	c.settle(changes)
 	return changes, nil // none makes the socket say that it is not blocked
@@ -300,6 +305,9 @@ func (d *Daemon) reload() (control.ReloadResult, error) {
 	if err != nil {
 		return control.ReloadResult{}, &control.Problem{Title: "the new configuration's firewall does not work here", Status: http.StatusUnprocessableEntity,
 			Detail: err.Error(), Hint: "the old configuration goes on running, with its blocks; regwarden check tells what this host lacks"}
+	}
+	if err := d.reloadPage(next); err != nil {
+		return result, err
 	}
 	return result, nil
 }

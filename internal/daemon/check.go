@@ -23,6 +23,15 @@ func CheckConfig(c *config.Config) error {
 			w.SecretFile = ""
 		}
 	}
+	if c.Portal != nil {
+		page := *c.Portal
+		look.Portal = &page
+		for _, path := range []*string{&page.SecretFile, &page.Human.SecretFile} {
+			if strings.HasPrefix(*path, config.CredentialPrefix) && credentialsDirectory() == "" {
+				*path = "" // only the service has it
+			}
+		}
+	}
 	_, err := makePlan(&look, slog.New(slog.DiscardHandler))
 	return err
 }
@@ -59,6 +68,7 @@ func CheckHost(c *config.Config) []string {
 		}
 	}
 	out = append(out, checkAnswers(c)...)
+	out = append(out, checkPage(c)...)
 	for _, p := range c.IgnoreIP {
 		if p.Bits() == 0 {
 			out = append(out, fmt.Sprintf("ignoreip: %v protects everybody", p))

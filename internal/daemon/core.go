@@ -14,6 +14,7 @@ import (
 
 	"regwarden/actions"
 	"regwarden/detector"
+	"regwarden/internal/portal"
 	"regwarden/internal/store"
 	"regwarden/sources"
 )
@@ -77,7 +78,9 @@ type core struct {
 	// late is when a decision last came too late to block anybody.
 	late time.Time
 	// tally is what metrics tell; metricsError why they are not served.
-	tally        tally
+	tally tally
+	// storms are the rules that the storm guard has held lately, for people to see.
+	storms       map[string]portal.Storm
 	metricsError string
 }
 
@@ -107,7 +110,8 @@ func newCore(ctx context.Context, p *plan, st *store.Store, logger *slog.Logger)
 	c := &core{alive: func() {}, logger: logger, plan: p, store: st, in: make(chan message, 16), calls: make(chan func(*core)),
 		ending: make(chan struct{}), broken: make(chan struct{}),
 		positions: map[place]sources.Position{}, pending: map[place][]byte{}, counts: map[place]*lineCounts{}, seen: map[place]seen{},
-		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave, tally: newTally()}
+		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave, tally: newTally(),
+		storms: map[string]portal.Storm{}}
 	if err := c.recall(ctx); err != nil {
 		return nil, err
 	}
@@ -301,6 +305,7 @@ func (c *core) decide(d detector.Decision) []detector.Change {
 		return c.ledger.Enter(d)
 	}
 	if d.Guard == detector.GuardStorm {
+		c.storms[d.Rule] = portal.Storm{Rule: d.Rule, Why: d.Reason, At: time.Now()} // as many as there are rules
 		c.warn("storm "+d.Rule, "a storm: nobody is blocked by this rule until fewer clients run into it", "rule", d.Rule, "reason", d.Reason)
 	}
 	return []detector.Change{d.Told()}

@@ -32,6 +32,8 @@ type Options struct {
 	Reloading, Stopping func()
 	// Alive is called by the core several times a second, for as long as it makes progress. It must not wait for anything.
 	Alive func()
+	// Peek hears the answers of the project page's own human test, for tests and nothing else.
+	Peek func(id, answer string)
 	// Reloads asks for a reload each time it can be read; SIGHUP, for one.
 	Reloads <-chan struct{}
 }
@@ -41,7 +43,8 @@ type Daemon struct {
 	options Options
 	logger  *slog.Logger
 	core    *core
-	rules   int // at the start, for the log
+	page    *page // nil where no project page is configured
+	rules   int   // at the start, for the log
 	since   time.Time
 }
 
@@ -67,6 +70,9 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	d.core.alive = o.Alive
+	if d.page, err = d.newPage(plan); err != nil {
+		return err
+	}
 	return d.run(ctx)
 }
 
@@ -78,6 +84,7 @@ func (d *Daemon) run(ctx context.Context) error {
 	var server sync.WaitGroup
 	pages := d.pages()
 	server.Go(func() { d.serveMetrics(serving, pages) })
+	server.Go(func() { d.servePage(serving) })
 	server.Go(func() {
 		err := control.Serve(serving, control.ServerOptions{Path: d.options.Config.Socket, Group: d.options.Config.Group,
 			Listener: d.options.Socket, Backend: d, Pages: socketPages(pages), Logger: d.logger, Ready: func() { close(answering) }})

@@ -94,6 +94,9 @@ func (d *Daemon) snapshot(ctx context.Context) (metrics.Snapshot, error) {
 		return metrics.Snapshot{}, err
 	}
 	m.Version, m.Revision = d.options.Version, revision()
+	if d.page != nil {
+		m.HumanTests, m.Logins = d.page.tally.snapshot()
+	}
 	for _, s := range m.plan.config.Sources {
 		t := m.sources[s.Name]
 		out := metrics.Source{Name: s.Name, Lines: t.Lines, Events: t.Events, Unparsed: t.Unparsed, Cut: t.Cut, Read: t.Bytes, Lag: t.lag, LastLine: t.last,

@@ -43,6 +43,11 @@ func (c *core) recall(ctx context.Context) error {
 	}
 	c.hosts = HostAddresses(c.logger)
 	c.ledger = detector.NewLedger(blocks, strikes)
+	probations, err := c.store.Probations(ctx)
+	if err != nil {
+		return err
+	}
+	c.ledger.Recall(probations)
 	c.restore(point)
 	c.tally.matchedBefore = c.detector.Stats().RuleHits
 	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed, c.detector.Watch()))

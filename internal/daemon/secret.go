@@ -18,12 +18,14 @@ func onlyForService(w config.Webhook) bool {
 	return strings.HasPrefix(w.SecretFile, config.CredentialPrefix) && credentialsDirectory() == ""
 }
 
-// webhookSecret is the secret as the configuration has it, or as its file has it without the end of the line.
-func webhookSecret(w config.Webhook) (string, error) {
-	if w.SecretFile == "" {
-		return w.Secret, nil
+// webhookSecret is the secret of a webhook.
+func webhookSecret(w config.Webhook) (string, error) { return secretOf(w.Secret, w.SecretFile) }
+
+// secretOf is the secret as the configuration has it, or as its file has it without the end of the line.
+func secretOf(secret, path string) (string, error) {
+	if path == "" {
+		return secret, nil
 	}
-	path := w.SecretFile
 	if name, ok := strings.CutPrefix(path, config.CredentialPrefix); ok {
 		if credentialsDirectory() == "" {
 			return "", errors.New("systemd has given this process no credentials")
@@ -34,7 +36,7 @@ func webhookSecret(w config.Webhook) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	secret := strings.TrimRight(string(b), "\r\n")
+	secret = strings.TrimRight(string(b), "\r\n")
 	if secret == "" {
 		return "", fmt.Errorf("%s is empty", path)
 	}

@@ -97,13 +97,16 @@ func (t *tally) changes(list []detector.Change) {
 	}
 }
 
-// via is what takes blocks away: time, a guard, a list, or somebody on the socket.
+// via is what takes blocks away: time, a guard, a list, or somebody on the project page or the socket.
 func via(by string) string {
 	switch by {
 	case "expiry", "never-block":
 		return by
 	case "storm guard":
 		return "storm-guard"
+	}
+	if fromWeb(by) {
+		return "web"
 	}
 	return "socket"
 }

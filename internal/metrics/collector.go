@@ -98,6 +98,12 @@ func (t teller) daemon(s *Snapshot) {
 	for _, via := range Vias {
 		t.one(unblocks, float64(s.Lifted[via]), via)
 	}
+	for test, n := range s.HumanTests {
+		t.one(humanTests, float64(n), test.Provider, test.Result)
+	}
+	for result, n := range s.Logins {
+		t.one(logins, float64(n), result)
+	}
 	t.one(late, float64(s.Late))
 	t.one(trackedKeys, float64(s.TrackedKeys))
 	t.one(activeTargets, float64(s.ActiveTargets))

@@ -65,6 +65,12 @@ var (
 	late           = counter("late_decisions_total", "Blocks that would have ended before they began, since the lines were hours old or their clock is wrong.")
 )
 
+// What is told of the project page.
+var (
+	humanTests = counter("human_test_total", "Human tests before an unblock on the project page: passed, failed, or away where the provider did not answer.", "provider", "result")
+	logins     = counter("portal_logins_total", "Logins on the project page that came to their end: ok or failed.", "result")
+)
+
 // What is told of actions.
 var (
 	actionUp          = gauge("action_up", "1 while the action works: 0 from a failed attempt to the next good one.", "action")

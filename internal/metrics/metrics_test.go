@@ -27,6 +27,8 @@ func full(context.Context) (metrics.Snapshot, error) {
 	took.Observe(time.Hour)
 	took.Observe(-time.Second) // a clock that was set back
 	return metrics.Snapshot{Version: "v1", Revision: "abc",
+		HumanTests:  map[metrics.HumanTest]uint64{{Provider: "image", Result: "passed"}: 4},
+		Logins:      map[string]uint64{"ok": 5},
 		Sources:     []metrics.Source{{Name: "registry", Lines: 7, LastLine: now, Lag: 1500 * time.Millisecond, Readable: true}},
 		Rules:       []metrics.Rule{{Name: "tag-scan", Matches: 3, Decisions: map[string]uint64{"block": 2}, Spared: map[string]uint64{"crowd": 1}}},
 		Blocks:      []metrics.Blocks{{Rule: "tag-scan", Made: 2, Active: 1}},
@@ -57,6 +59,9 @@ func TestASnapshotIsToldAsItIs(t *testing.T) {
 	for _, want := range []string{
 		`regwarden_build_info{goversion="go`,
 		`regwarden_lines_read_total{source="registry"} 7`,
+		`regwarden_human_test_total{provider="image",result="passed"} 4`,
+		`regwarden_portal_logins_total{result="ok"} 5`,
+		`regwarden_unblocks_total{via="web"} 0`,
 		`regwarden_log_lag_seconds{source="registry"} 1.5`,
 		`regwarden_last_line_timestamp_seconds{source="registry"} 1.79e+09`,
 		`regwarden_decisions_total{rule="tag-scan",verb="block"} 2`,
@@ -119,7 +124,7 @@ func TestProbes(t *testing.T) {
 
 // TestLabelsAreNamesOfTheConfiguration: never an address, a project or what else a client chooses.
 func TestLabelsAreNamesOfTheConfiguration(t *testing.T) {
-	allowed := []string{"source", "rule", "verb", "guard", "via", "action", "version", "revision", "goversion"}
+	allowed := []string{"source", "rule", "verb", "guard", "via", "provider", "result", "action", "version", "revision", "goversion"}
 	for name, m := range told(t) {
 		for _, label := range m.labels {
 			if strings.HasPrefix(name, "regwarden_") && !slices.Contains(allowed, label) {

@@ -22,6 +22,9 @@ type Snapshot struct {
 	BlockedTargets int
 	// Lifted are the causes that went, by what took them away.
 	Lifted map[string]uint64
+	// HumanTests and Logins are the project page's; nil where there is none.
+	HumanTests map[HumanTest]uint64
+	Logins     map[string]uint64
 	// Late is how many blocks would have ended before they began.
 	Late uint64
 
@@ -35,6 +38,9 @@ type Snapshot struct {
 	// TableBytes is what the tables take now, TableLimit the most that they may.
 	TableBytes, TableLimit int
 }
+
+// HumanTest is what a provider of human tests said: passed, failed or away.
+type HumanTest struct{ Provider, Result string }
 
 // Source is one configured source; all its files together.
 type Source struct {
@@ -86,5 +92,5 @@ type Saving struct {
 var (
 	Verbs  = []string{"block", "would-block", "spared", "unblock"}
 	Guards = []string{"never-block", "proxy", "crowd", "storm", "scope"}
-	Vias   = []string{"expiry", "socket", "storm-guard", "never-block"}
+	Vias   = []string{"expiry", "socket", "web", "storm-guard", "never-block"}
 )

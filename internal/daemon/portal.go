@@ -1,0 +1,307 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os/user"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"regwarden/internal/config"
+	"regwarden/internal/metrics"
+	"regwarden/internal/portal"
+	"regwarden/internal/portal/access"
+	"regwarden/internal/portal/account"
+	"regwarden/internal/portal/human"
+	"regwarden/internal/portal/login"
+	"regwarden/internal/strict"
+)
+
+// portalParts are what the project page is made of by a configuration, but for the door, which outlives a reload with all who are signed in.
+type portalParts struct {
+	rights *access.Access
+	test   human.Provider
+	work   *human.Work
+	token  func(context.Context, account.Secret) (account.User, error)
+	login  login.Options
+}
+
+// refresher gets somebody a new token: the door's Refresh.
+type refresher func(context.Context, account.User) (account.User, error)
+
+// makePortal makes the parts; an error is a problem with the key that is wrong.
+func makePortal(c *config.Config, refresh refresher, peek func(id, answer string), logger *slog.Logger) (portalParts, error) {
+	p := c.Portal
+	var out portalParts
+	secret, err := secretOf("", p.SecretFile)
+	if err != nil {
+		return out, portalProblem(c, "portal.secret_file", err, "write a file that the daemon's user can read, or \"credential:NAME\" with the NAME of the unit's LoadCredential=")
+	}
+	if out.rights, out.token, err = makeRights(p, refresh); err != nil {
+		return out, portalProblem(c, "portal", err, "")
+	}
+	if out.test, err = makeTest(p, peek); err != nil {
+		return out, portalProblem(c, "portal.human", err, "")
+	}
+	if p.Human.Work > 0 {
+		if out.work, err = human.NewWork(p.Human.Work, 0); err != nil {
+			return out, portalProblem(c, "portal.human.work", err, "")
+		}
+	}
+	out.login = login.Options{Mode: login.Mode(p.Login), PublicURL: p.URL, Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: account.NewSecret(secret),
+		GroupsClaim: p.GroupsClaim, UserHeader: p.UserHeader, NameHeader: p.NameHeader, GroupsHeader: p.GroupsHeader, TrustedPeers: p.TrustedPeers, Log: logger}
+	for _, who := range p.People {
+		out.login.People = append(out.login.People, account.User{Subject: who.Subject, Username: who.Username, Name: who.Name, Groups: who.Groups})
+	}
+	if _, err := login.New(out.login); err != nil {
+		return out, portalProblem(c, "portal", err, "")
+	}
+	return out, nil
+}
+
+func portalProblem(c *config.Config, key string, err error, hint string) error {
+	return strict.Problems{{File: c.Path, Key: key, Text: err.Error(), Hint: hint}}
+}
+
+// makeRights makes who says what somebody may do, and, for GitLab, whose an API token is.
+func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(context.Context, account.Secret) (account.User, error), error) {
+	view, err := access.ParseLevel(p.View)
+	if err != nil {
+		return nil, nil, err
+	}
+	lift, err := access.ParseLevel(p.Lift)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy := access.Policy{View: view, Lift: lift, Admins: p.Admins, AdminGroups: p.AdminGroups, OnlySubjects: p.Login == "oidc"}
+	if p.Login == "gitlab" {
+		source, err := access.NewGitLab(access.GitLabOptions{URL: p.Issuer, Refresh: refresh})
+		if err != nil {
+			return nil, nil, err
+		}
+		rights, err := access.New(source, policy)
+		return rights, source.Whose, err
+	}
+	var grants []access.Grant
+	for _, g := range p.Grants {
+		level, err := access.ParseLevel(g.Role)
+		if err != nil {
+			return nil, nil, err
+		}
+		grants = append(grants, access.Grant{Group: g.Group, Namespace: g.Namespace, Level: level})
+	}
+	source, err := access.NewGroups(grants)
+	if err != nil {
+		return nil, nil, err
+	}
+	rights, err := access.New(source, policy)
+	return rights, nil, err
+}
+
+// makeTest makes the human test; nil for none.
+func makeTest(p *config.Portal, peek func(id, answer string)) (human.Provider, error) {
+	switch p.Human.Test {
+	case "none":
+		return nil, nil
+	case "image":
+		return human.NewImage(human.ImageOptions{Peek: peek}), nil
+	}
+	secret, err := secretOf("", p.Human.SecretFile)
+	if err != nil {
+		return nil, err
+	}
+	host := strings.TrimPrefix(p.URL, "https://")
+	host, _, _ = strings.Cut(host, ":")
+	return human.NewWidget(human.WidgetOptions{Kind: p.Human.Test, SiteKey: p.Human.SiteKey, Secret: account.NewSecret(secret), Hostname: host})
+}
+
+// page is the project page that runs.
+type page struct {
+	portal  *portal.Portal
+	door    *login.Door
+	place   portal.Place
+	tally   *portalTally
+	human   config.PortalHuman     // that the test in force was made of
+	trouble atomic.Pointer[string] // why it is not served
+}
+
+// portalTally counts human tests and logins for metrics.
+type portalTally struct {
+	mu    sync.Mutex
+	tests map[metrics.HumanTest]uint64
+	seen  map[string]uint64
+}
+
+func (t *portalTally) tested(provider, result string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tests[metrics.HumanTest{Provider: provider, Result: result}]++
+}
+
+func (t *portalTally) signedIn(result string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.seen[result]++
+}
+
+func (t *portalTally) snapshot() (map[metrics.HumanTest]uint64, map[string]uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.tests), maps.Clone(t.seen)
+}
+
+// newPage makes the project page of the plan in force; nil if none is configured.
+func (d *Daemon) newPage(p *plan) (*page, error) {
+	c := p.config
+	if c.Portal == nil {
+		return nil, nil
+	}
+	out := &page{place: portal.Place{Listen: c.Portal.Listen, Socket: c.Portal.Socket, Group: c.Portal.Group, Cert: c.Portal.CertFile, Key: c.Portal.KeyFile},
+		tally: &portalTally{tests: map[metrics.HumanTest]uint64{}, seen: map[string]uint64{}}}
+	parts, err := makePortal(c, out.refresh, d.options.Peek, d.logger)
+	if err != nil {
+		return nil, err
+	}
+	parts.login.Show = out.show
+	if out.door, err = login.New(parts.login); err != nil {
+		return nil, portalProblem(c, "portal", err, "")
+	}
+	out.human = c.Portal.Human
+	for _, result := range []string{"passed", "failed", "away"} { // each has its series from the start
+		out.tally.tests[metrics.HumanTest{Provider: c.Portal.Human.Test, Result: result}] = 0
+	}
+	out.tally.seen["ok"], out.tally.seen["failed"] = 0, 0
+	out.portal = portal.New(d.portalOptions(out, c, parts))
+	return out, nil
+}
+
+// refresh and show are the door's and the pages', which are made after those who want them.
+func (p *page) refresh(ctx context.Context, u account.User) (account.User, error) {
+	return p.door.Refresh(ctx, u)
+}
+
+func (p *page) show(w http.ResponseWriter, r *http.Request, n login.Notice) { p.portal.Show(w, r, n) }
+
+// portalOptions are the pages' by a configuration.
+func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) portal.Options {
+	lift, _ := access.ParseLevel(c.Portal.Lift)
+	l := c.Portal.Limits
+	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, Work: parts.work, TestName: c.Portal.Human.Test,
+		Token: parts.token, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
+		Limits: portal.Limits{UserHour: l.UserHour, ProjectDay: l.ProjectDay, AddressDay: l.AddressDay, FailuresHour: l.FailuresHour, Probation: l.Probation},
+		Demo:   c.Portal.Login == "demo", Tested: p.tally.tested, SignedIn: p.tally.signedIn, Log: d.logger}
+}
+
+// servePage answers until ctx ends. An address that is taken keeps nobody from being blocked.
+func (d *Daemon) servePage(ctx context.Context) {
+	if d.page == nil {
+		return
+	}
+	said := ""
+	d.page.portal.Serve(ctx, d.page.place, func(err error) {
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		d.page.trouble.Store(&text)
+		if text != "" && text != said {
+			d.logger.Error("the project page is not served; it is tried again", "at", cmp.Or(d.page.place.Socket, d.page.place.Listen), "error", text)
+		} else if text == "" {
+			d.logger.Info("the project page is served", "at", cmp.Or(d.page.place.Socket, d.page.place.Listen), "url", d.options.Config.Portal.URL)
+		}
+		said = text
+	})
+}
+
+// reloadPage makes the page follow the configuration, which has the old [portal] where the new one takes a restart. Who is signed in stays so, and so do human tests that are under way.
+func (d *Daemon) reloadPage(now *config.Config) error {
+	if d.page == nil || now.Portal == nil {
+		return nil
+	}
+	parts, err := makePortal(now, d.page.refresh, d.options.Peek, d.logger)
+	if err != nil {
+		return err
+	}
+	if now.Portal.Human == d.page.human {
+		parts.test, parts.work = d.page.portal.Test()
+	}
+	d.page.human = now.Portal.Human
+	d.page.portal.Set(d.portalOptions(d.page, now, parts))
+	return nil
+}
+
+// checkPortal makes all of the page and keeps nothing.
+func checkPortal(c *config.Config, logger *slog.Logger) error {
+	if c.Portal == nil {
+		return nil
+	}
+	_, err := makePortal(c, nil, nil, logger)
+	return err
+}
+
+// portalRestarts lists the keys of [portal] that differ and are read only at the start.
+func portalRestarts(a, b *config.Portal) []string {
+	if a == nil || b == nil {
+		if a == b {
+			return nil
+		}
+		return []string{"portal"}
+	}
+	var out []string
+	for _, k := range []struct {
+		key  string
+		same bool
+	}{
+		{"portal.listen, portal.socket", a.Listen == b.Listen && a.Socket == b.Socket && a.Group == b.Group}, {"portal.cert_file", a.CertFile == b.CertFile && a.KeyFile == b.KeyFile},
+		{"portal.url", a.URL == b.URL}, {"portal.login", a.Login == b.Login && a.Issuer == b.Issuer && a.ClientID == b.ClientID && a.SecretFile == b.SecretFile && a.GroupsClaim == b.GroupsClaim},
+		{"portal's headers", a.UserHeader == b.UserHeader && a.NameHeader == b.NameHeader && a.GroupsHeader == b.GroupsHeader && slices.Equal(a.TrustedPeers, b.TrustedPeers)},
+	} {
+		if !k.same {
+			out = append(out, k.key)
+		}
+	}
+	return out
+}
+
+// pageTrouble is why the page is not served; "" if it is.
+func (d *Daemon) pageTrouble() string {
+	if d.page == nil {
+		return ""
+	}
+	if text := d.page.trouble.Load(); text != nil {
+		return *text
+	}
+	return ""
+}
+
+// checkPage looks whether this host has what the project page names.
+func checkPage(c *config.Config) []string {
+	p := c.Portal
+	if p == nil {
+		return nil
+	}
+	var out []string
+	for _, path := range []string{p.SecretFile, p.Human.SecretFile} {
+		if strings.HasPrefix(path, config.CredentialPrefix) && credentialsDirectory() == "" {
+			out = append(out, fmt.Sprintf("portal: %s is given to the service only; whether it is there was not looked at", path))
+		}
+	}
+	if p.CertFile != "" {
+		if _, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile); err != nil {
+			out = append(out, fmt.Sprintf("portal: cert_file and key_file cannot be used: %v", err))
+		}
+	}
+	if p.Group != "" {
+		if _, err := user.LookupGroup(p.Group); err != nil {
+			out = append(out, fmt.Sprintf("portal: the group %s is not there; name the web server's", p.Group))
+		}
+	}
+	return out
+}
