@@ -31,6 +31,10 @@ type Options struct {
 	For time.Duration
 	// Dir is where its files go; "" means a new temporary directory, removed at the end.
 	Dir string
+	// Page is the address and port of the project page; "" means the usual one, or a free one where that is taken.
+	Page string
+	// Peek hears the answers of the human test, for tests and nothing else.
+	Peek func(id, answer string)
 }
 
 // The scene begins this long ago and is told so much faster than it happened, until it has caught up with the clock: then it goes on as time does.
@@ -65,6 +69,7 @@ socket = "regwarden.sock"
 type demo struct {
 	Options
 	dir    string
+	page   string // address and port of the project page
 	client *control.Client
 	mu     sync.Mutex // guards Out
 }
@@ -85,6 +90,9 @@ func Run(ctx context.Context, o Options) error {
 		ctx, cancel = context.WithTimeout(ctx, o.For)
 		defer cancel()
 	}
+	if d.page = d.Page; d.page == "" {
+		d.page = freePage()
+	}
 	c, err := d.prepare()
 	if err != nil {
 		return err
@@ -104,6 +112,7 @@ func (d *demo) prepare() (*config.Config, error) {
 		return nil, err
 	}
 	c.Actions.Log = false // the screen tells
+	c.Portal = d.portal()
 	return c, nil
 }
 
@@ -125,7 +134,7 @@ func (d *demo) run(ctx context.Context, c *config.Config) error {
 		}
 	})
 	err := daemon.Run(ctx, daemon.Options{Config: c, Version: d.Version, Ready: sync.OnceFunc(func() { close(ready) }),
-		Load:   func() (*config.Config, error) { return d.prepare() },
+		Load: func() (*config.Config, error) { return d.prepare() }, Peek: d.Peek,
 		Logger: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	cancel()
 	others.Wait()

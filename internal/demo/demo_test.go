@@ -41,7 +41,9 @@ func TestTheDemoDoesTheMainJob(t *testing.T) {
 	defer cancel()
 	var out screen
 	ended := make(chan error, 1)
-	go func() { ended <- demo.Run(ctx, demo.Options{Out: &out, Program: "regwarden", Dir: dir}) }()
+	go func() {
+		ended <- demo.Run(ctx, demo.Options{Out: &out, Program: "regwarden", Dir: dir, Page: freePort(t)})
+	}()
 
 	client := control.NewClient(filepath.Join(dir, "regwarden.sock"))
 	want := map[string]bool{demo.Swarm: true, demo.Guesser: true, "2001:db8:10::": true}
@@ -64,11 +66,11 @@ func TestTheDemoDoesTheMainJob(t *testing.T) {
 	if a, b := text(want), text(got); a != b {
 		t.Fatalf("want %s blocked, got %s\n%s", a, b, out.String())
 	}
-	await(t, filepath.Join(dir, "blocklist.txt"), demo.Swarm, true)
+	await(t, filepath.Join(dir, "blocklist.txt"), demo.Swarm, true, 5*time.Second)
 	if _, err := client.Unblock(ctx, control.UnblockRequest{Target: demo.Swarm, Reason: "pushed now"}); err != nil {
 		t.Fatal(err)
 	}
-	await(t, filepath.Join(dir, "blocklist.txt"), demo.Swarm, false)
+	await(t, filepath.Join(dir, "blocklist.txt"), demo.Swarm, false, 5*time.Second)
 	cancel()
 	if err := <-ended; err != nil {
 		t.Fatal(err)
@@ -86,9 +88,9 @@ func text(m map[string]bool) string {
 }
 
 // await waits until a file has a line, or has it no more.
-func await(t *testing.T, path, line string, there bool) {
+func await(t *testing.T, path, line string, there bool, within time.Duration) {
 	t.Helper()
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(within); ; {
 		b, _ := os.ReadFile(path)
 		if strings.Contains("\n"+string(b), "\n"+line+"\n") == there {
 			return

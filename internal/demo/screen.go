@@ -29,7 +29,8 @@ func (d *demo) greet(c *config.Config) {
   %-18s a kubelet that backs off                          (honest)
 
   logs and blocklist are in %s
-`, Swarm, Guesser, Scanner, Developer, Runner, Kubelet, filepath.Dir(c.Path))
+  the project page is at    http://%s
+`, Swarm, Guesser, Scanner, Developer, Runner, Kubelet, filepath.Dir(c.Path), d.page)
 }
 
 // tell shows what is decided as it happens, and what to try once the swarm is blocked.
@@ -91,6 +92,8 @@ The honest clients are free. Try, in another terminal:
   %[1]s unblock %[3]s --reason "image is pushed now"
   %[1]s block 198.51.100.7 --for 10m --reason "trying it out"
   %[1]s history
+Or in a browser, as a member of the project would: http://%[4]s
+  sign in as Dana, open acme/shop, read why, and press Unblock (or look at it as Remy, Otis, and Ada, who has the admin page)
 The swarm goes on asking: once unblocked it is blocked again within minutes, and for longer. Ctrl-C ends the demo.
-`, run, filepath.Join(d.dir, "blocklist.txt"), Swarm)
+`, run, filepath.Join(d.dir, "blocklist.txt"), Swarm, d.page)
 }
