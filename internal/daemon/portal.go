@@ -194,7 +194,7 @@ func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) por
 	lift, _ := access.ParseLevel(c.Portal.Lift)
 	l := c.Portal.Limits
 	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, Work: parts.work, TestName: c.Portal.Human.Test,
-		Token: parts.token, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
+		Token: parts.token, Provider: c.Portal.Issuer, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
 		Limits: portal.Limits{UserHour: l.UserHour, ProjectDay: l.ProjectDay, AddressDay: l.AddressDay, FailuresHour: l.FailuresHour, Probation: l.Probation},
 		Demo:   c.Portal.Login == "demo", Tested: p.tally.tested, SignedIn: p.tally.signedIn, Log: d.logger}
 }

@@ -433,7 +433,7 @@ func (p *Portal) showBlock(w http.ResponseWriter, r *http.Request, status int, u
 				body.Puzzle = &puzzle
 				sources.Script = append(slices.Clone(sources.Script), "'self'")
 			}
-			w.Header().Set("Content-Security-Policy", policy(sources))
+			w.Header().Set("Content-Security-Policy", o.policy(sources))
 			if _, speaks := o.Test.(human.Speaker); speaks {
 				body.Sound = v.Link + "/sound?challenge=" + url.QueryEscape(c.ID)
 			}

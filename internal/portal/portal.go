@@ -60,6 +60,8 @@ type Options struct {
 	Work *human.Work
 	// Token says whose a token of the JSON API is; nil means that there is no JSON API.
 	Token func(ctx context.Context, token account.Secret) (account.User, error)
+	// Provider is the address of the login provider, if one leads away from here.
+	Provider string
 	// Realm is what the login calls itself in the history: "gitlab".
 	Realm  string
 	Limits Limits
