@@ -102,6 +102,8 @@ const (
 	mostSave   = 10 * time.Minute
 	hostsEvery = time.Minute
 	pruneEvery = time.Hour
+	pruneFor   = 500 * time.Millisecond // of each pruneAgain, while there is something left to prune
+	pruneAgain = 5 * time.Second
 	// stateRate is how many bytes of state are written a second, so that checkpoints wear no disk out.
 	stateRate = 64 << 10
 )

@@ -194,7 +194,7 @@ func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) por
 	lift, _ := access.ParseLevel(c.Portal.Lift)
 	l := c.Portal.Limits
 	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, Work: parts.work, TestName: c.Portal.Human.Test,
-		Token: parts.token, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
+		Token: parts.token, Provider: c.Portal.Issuer, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
 		Limits: portal.Limits{UserHour: l.UserHour, ProjectDay: l.ProjectDay, AddressDay: l.AddressDay, FailuresHour: l.FailuresHour, Probation: l.Probation},
 		Demo:   c.Portal.Login == "demo", Tested: p.tally.tested, SignedIn: p.tally.signedIn, Log: d.logger}
 }
@@ -220,10 +220,10 @@ func (d *Daemon) servePage(ctx context.Context) {
 	})
 }
 
-// reloadPage makes the page follow the configuration, as far as that takes no restart. Who is signed in stays so, and so do human tests that are under way.
+// reloadPage makes the page follow the configuration, which has the old [portal] where the new one takes a restart. Who is signed in stays so, and so do human tests that are under way.
 func (d *Daemon) reloadPage(now *config.Config) error {
-	if d.page == nil || now.Portal == nil || len(portalRestarts(d.options.Config.Portal, now.Portal)) > 0 {
-		return nil // half of a new login beside half of the old one would let the wrong people in
+	if d.page == nil || now.Portal == nil {
+		return nil
 	}
 	parts, err := makePortal(now, d.page.refresh, d.options.Peek, d.logger)
 	if err != nil {

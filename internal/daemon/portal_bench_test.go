@@ -68,7 +68,7 @@ func (benchDoor) User(context.Context) (account.User, bool) {
 func (benchDoor) Routes() http.Handler { return http.NotFoundHandler() }
 
 // BenchmarkProjectPage is the page of one project among 10,000 blocks and a million rows of history, with all that the daemon does for it; cpu-ms/op is the time
-// that the process had of all cores. The database, 3 GB, is kept in REGWARDEN_BENCH_DB if that names a file, since filling it takes minutes.
+// that the process had of all cores. The database, 0.8 GB, is kept in REGWARDEN_BENCH_DB if that names a file, since filling it takes two minutes.
 //
 //	REGWARDEN_BENCH_DB=/var/tmp/bench.db go test ./internal/daemon -run '^$' -bench ProjectPage -benchtime 200x
 func BenchmarkProjectPage(b *testing.B) {

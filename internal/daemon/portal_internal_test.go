@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -151,5 +152,56 @@ func TestOnlyWhatNeedsNoRestartIsTakenOver(t *testing.T) {
 	}
 	if portalRestarts(nil, &a) == nil || portalRestarts(nil, nil) != nil {
 		t.Error("a page that comes or goes takes a restart")
+	}
+}
+
+// TestAReloadOfThePage tells what it took over, and keeps the old login until a restart.
+func TestAReloadOfThePage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "r.toml")
+	load := func(text string) *config.Config {
+		t.Helper()
+		c, err := config.Parse(path, []byte("[[source]]\npath = \"a.log\"\n[portal]\nsocket = \"page.sock\"\nurl = \"https://blocks.example.org\"\n"+text+
+			"[[portal.grant]]\ngroup = \"web\"\nnamespace = \"acme\"\nrole = \"developer\"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const header, oidc = "login = \"header\"\n", "login = \"oidc\"\nissuer = \"https://id.example.org\"\nclient_id = \"a\"\n"
+	st, err := store.Open(filepath.Join(t.TempDir(), "state.db"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	next := load(header)
+	d := &Daemon{options: Options{Config: next, Load: func() (*config.Config, error) { return next, nil }, Ready: func() {}, Reloading: func() {}}, logger: slog.New(slog.DiscardHandler)}
+	plan, err := makePlan(next, d.logger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.core, err = newCore(t.Context(), plan, st, d.logger); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- d.core.run() }()
+	defer func() { d.core.stop(); <-ended }()
+	if d.page, err = d.newPage(plan); err != nil {
+		t.Fatal(err)
+	}
+	test, _ := d.page.portal.Test()
+	for _, row := range []struct{ text, changed, restart string }{
+		{header, "[]", "[]"},
+		{header + "lift = \"owner\"\n", "[the project page]", "[]"},
+		{oidc, "[]", "[portal.login]"},
+		{oidc, "[]", "[portal.login]"}, // it still does
+	} {
+		next = load(row.text)
+		result, err := d.Reload(t.Context(), control.Peer{})
+		if changed, restart := fmt.Sprint(result.Changed), fmt.Sprint(result.Restart); err != nil || changed != row.changed || restart != row.restart {
+			t.Errorf("%q: want %s and %s, got %s and %s, %v", row.text, row.changed, row.restart, changed, restart, err)
+		}
+	}
+	if now, _ := d.page.portal.Test(); now != test {
+		t.Error("human tests that are under way were forgotten")
 	}
 }

@@ -168,9 +168,20 @@ func (c *core) tick(now time.Time) {
 	if c.due("prune", pruneEvery, now) {
 		c.forgetKnown(now)
 		c.forgetPaths(now)
-		if err := c.store.Prune(context.Background(), c.plan.config.HistoryKeep, maxHistory); err != nil {
-			c.warn("prune", "old history cannot be removed", "error", err.Error())
-		}
+		c.prune(now)
+	}
+}
+
+// prune removes old history, for a moment at a time: after a flood there may be so much that nobody would be blocked meanwhile.
+func (c *core) prune(now time.Time) {
+	ctx, cancel := context.WithTimeout(context.Background(), pruneFor)
+	defer cancel()
+	err := c.store.Prune(ctx, c.plan.config.HistoryKeep, maxHistory)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		c.warned["due prune"] = now.Add(pruneAgain - pruneEvery)
+	case err != nil:
+		c.warn("prune", "old history cannot be removed", "error", err.Error())
 	}
 }
 

@@ -19,6 +19,12 @@ func (c *core) adopt(p *plan) (control.ReloadResult, error) {
 	result.Changed = append(result.Changed, ruleChanges(old.written, p.written)...)
 	p.config.Mask, p.config.Memory = old.config.Mask, old.config.Memory
 	p.config.MetricsListen = old.config.MetricsListen
+	switch {
+	case len(portalRestarts(old.config.Portal, p.config.Portal)) > 0:
+		p.config.Portal = old.config.Portal // half of a new login beside half of the old one would let the wrong people in
+	case !reflect.DeepEqual(old.config.Portal, p.config.Portal):
+		result.Changed = append(result.Changed, "the project page")
+	}
 	p.config.StateFile, p.config.Socket, p.config.Group = old.config.StateFile, old.config.Socket, old.config.Group
 	sourcesChanged := !reflect.DeepEqual(old.config.Sources, p.config.Sources)
 	actionsChanged := !reflect.DeepEqual(old.config.Actions, p.config.Actions) || old.config.DryRun != p.config.DryRun ||

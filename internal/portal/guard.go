@@ -3,6 +3,7 @@ package portal
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -19,10 +20,11 @@ const (
 	maxVisitors = 10000 // addresses that are told apart in a minute; all others share one count
 )
 
-// policy is what browsers are told they may do with a page: nothing but our own style, pictures and sound. A human test of a third party adds to it.
-func policy(s human.Sources) string {
+// policy is what browsers are told they may do with a page: nothing but our own style, pictures and sound. A human test of a third party adds to it. A form may
+// lead to the login provider: where a session is over, browsers hold the way there against form-action too.
+func (o *Options) policy(s human.Sources) string {
 	var b strings.Builder
-	b.WriteString("default-src 'none'; img-src 'self' data:; media-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+	b.WriteString("default-src 'none'; img-src 'self' data:; media-src 'self' data:; form-action 'self'" + sources(o.providers()) + "; frame-ancestors 'none'; base-uri 'none'")
 	b.WriteString("; style-src 'self'" + sources(s.Style))
 	for _, each := range []struct {
 		name string
@@ -33,6 +35,14 @@ func policy(s human.Sources) string {
 		}
 	}
 	return b.String()
+}
+
+// providers are where a login leads to.
+func (o *Options) providers() []string {
+	if u, err := url.Parse(o.Provider); err == nil && u.Host != "" {
+		return []string{u.Scheme + "://" + u.Host}
+	}
+	return nil
 }
 
 func sources(list []string) string {
@@ -48,7 +58,7 @@ func (p *Portal) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o := p.o.Load()
 		h := w.Header()
-		h.Set("Content-Security-Policy", policy(human.Sources{}))
+		h.Set("Content-Security-Policy", o.policy(human.Sources{}))
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin") // nobody else learns a project's name
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

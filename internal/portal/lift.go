@@ -12,7 +12,6 @@ import (
 	"unicode"
 
 	"regwarden/detector"
-	"regwarden/internal/portal/access"
 	"regwarden/internal/portal/account"
 	"regwarden/internal/portal/human"
 )
@@ -201,10 +200,4 @@ func cleanReason(text string) (string, error) {
 	default:
 		return clean, nil
 	}
-}
-
-// mayAsk says whether an error is somebody's role, so that a person of a higher one may be asked.
-func mayAsk(err error) bool {
-	var reblocked *ErrReblocked
-	return errors.Is(err, access.ErrNotAllowed) || errors.As(err, &reblocked)
 }

@@ -26,7 +26,7 @@ var templateFiles embed.FS
 // pages are the templates by name, each with the frame around it.
 var pages = func() map[string]*template.Template {
 	out := map[string]*template.Template{}
-	for _, name := range []string{"home", "project", "block", "done", "history", "blocked", "admin", "message", "door"} {
+	for _, name := range []string{"home", "project", "block", "done", "history", "blocked", "admin", "message", "door", "welcome"} {
 		out[name] = template.Must(template.New("frame.html").Funcs(template.FuncMap{"link": projectLink}).
 			ParseFS(templateFiles, "templates/frame.html", "templates/parts.html", "templates/"+name+".html"))
 	}
@@ -171,13 +171,14 @@ type homeBody struct {
 	Some bool
 }
 
-// home shows somebody's projects, those with blocks first.
+// home shows somebody's projects, those with blocks first. Nobody is greeted and not sent to the door: who has just signed out would come back signed in.
 func (p *Portal) home(w http.ResponseWriter, r *http.Request) {
-	u, ok := p.user(w, r)
+	o := p.o.Load()
+	u, ok := o.Door.User(r.Context())
 	if !ok {
+		p.show(w, r, http.StatusOK, "welcome", "Blocked servers", nil)
 		return
 	}
-	o := p.o.Load()
 	active, past, err := o.Backend.Paths(r.Context())
 	if err != nil {
 		p.fail(w, r, err, "")
@@ -432,7 +433,7 @@ func (p *Portal) showBlock(w http.ResponseWriter, r *http.Request, status int, u
 				body.Puzzle = &puzzle
 				sources.Script = append(slices.Clone(sources.Script), "'self'")
 			}
-			w.Header().Set("Content-Security-Policy", policy(sources))
+			w.Header().Set("Content-Security-Policy", o.policy(sources))
 			if _, speaks := o.Test.(human.Speaker); speaks {
 				body.Sound = v.Link + "/sound?challenge=" + url.QueryEscape(c.ID)
 			}

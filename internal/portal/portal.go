@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +60,8 @@ type Options struct {
 	Work *human.Work
 	// Token says whose a token of the JSON API is; nil means that there is no JSON API.
 	Token func(ctx context.Context, token account.Secret) (account.User, error)
+	// Provider is the address of the login provider, if one leads away from here.
+	Provider string
 	// Realm is what the login calls itself in the history: "gitlab".
 	Realm  string
 	Limits Limits
@@ -124,11 +125,3 @@ func (p *Portal) Test() (human.Provider, *human.Work) { o := p.o.Load(); return 
 
 // Handler is all of it.
 func (p *Portal) Handler() http.Handler { return p.handler }
-
-// host is the name by which browsers know it.
-func (o *Options) host() string {
-	if u, err := url.Parse(o.URL); err == nil {
-		return u.Hostname()
-	}
-	return ""
-}

@@ -356,6 +356,10 @@ func TestEveryAnswerSaysWhatBrowsersMayDo(t *testing.T) {
 			t.Errorf("%s: Cache-Control %q", path, h.Get("Cache-Control"))
 		}
 	}
+	provided := newSite(t, func(o *portal.Options) { o.Provider = "https://gitlab.example.org/x;y" })
+	if csp := provided.get("", "/blocked").header.Get("Content-Security-Policy"); !strings.Contains(csp, "form-action 'self' https://gitlab.example.org;") {
+		t.Errorf("a form may lead to the login: %s", csp)
+	}
 	page := s.get("developer", blockPath).body
 	if regexp.MustCompile(`<script|<style| style=| on[a-z]+=`).MatchString(page) {
 		t.Errorf("something inline in %s", page)

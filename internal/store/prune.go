@@ -16,7 +16,8 @@ const (
 )
 
 // Prune removes history recorded more than keep ago, and the oldest beyond maxRows, strikes that are as old, and allowed prefixes that
-// have ended. A zero keep or maxRows sets no bound. Then it gives free space back.
+// have ended. A zero keep or maxRows sets no bound. Then it gives free space back. When ctx ends it stops between two steps with ctx's error, and whoever calls
+// again goes on from there.
 func (s *Store) Prune(ctx context.Context, keep time.Duration, maxRows int) error {
 	now := s.clock()
 	if keep > 0 {
@@ -54,10 +55,11 @@ func (s *Store) Prune(ctx context.Context, keep time.Duration, maxRows int) erro
 
 // remove runs a DELETE of at most so many rows until nothing is left to it.
 func (s *Store) remove(ctx context.Context, statement string, bound int64) error {
+	step := context.WithoutCancel(ctx)
 	for {
 		var removed int64
-		err := s.transact(ctx, "prune", func(tx *sql.Tx) error {
-			result, err := tx.ExecContext(ctx, statement, bound, pruneRows)
+		err := s.transact(step, "prune", func(tx *sql.Tx) error {
+			result, err := tx.ExecContext(step, statement, bound, pruneRows)
 			if err == nil {
 				removed, err = result.RowsAffected()
 			}
@@ -65,6 +67,9 @@ func (s *Store) remove(ctx context.Context, statement string, bound int64) error
 		})
 		if err != nil || removed < pruneRows {
 			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 }
@@ -76,8 +81,11 @@ func (s *Store) vacuum(ctx context.Context) error {
 		if err != nil || free == 0 {
 			return s.failed("vacuum", err)
 		}
-		if err := s.vacuumStep(ctx); err != nil {
+		if err := s.vacuumStep(context.WithoutCancel(ctx)); err != nil {
 			return s.failed("vacuum", err)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		left, err := pragma(s.writer, "freelist_count")
 		if err != nil || left >= free {
