@@ -51,6 +51,18 @@ func hostChange(verb, target string, left time.Duration) detector.Change {
 	return detector.Change{Time: time.Now(), Verb: verb, Block: b, Cause: b.Causes[0], By: "rule"}
 }
 
+// takeOver is syncTo for a table whose owner has just ended: the kernel lets go of it after the owner's close has returned.
+func takeOver(t *testing.T, a actions.Syncer, blocks ...detector.Block) {
+	t.Helper()
+	eventually(t, "the kernel has let go of the table", func() bool {
+		err := a.Sync(t.Context(), blocks)
+		if err != nil && !strings.Contains(err.Error(), "another regwarden owns it") {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
 func syncTo(t testing.TB, a actions.Syncer, blocks ...detector.Block) {
 	t.Helper()
 	if err := a.Sync(t.Context(), blocks); err != nil {

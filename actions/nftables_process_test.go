@@ -152,7 +152,7 @@ func TestASecondDaemonIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	second := fw(t, l.Server, actions.NFTablesOptions{})
-	syncTo(t, second, hostBlock("203.0.113.9/32", time.Hour))
+	takeOver(t, second, hostBlock("203.0.113.9/32", time.Hour))
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.9/32": time.Hour})
 }
 

@@ -339,11 +339,11 @@ func TestCountersOutliveRewritesAndRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := fw(t, l.Server, actions.NFTablesOptions{Ports: []uint16{floodPort}, Mode: actions.ModeReject}) // a table of another shape
-	syncTo(t, b, blocks...)
+	takeOver(t, b, blocks...)
 	before = counted(b, before.BlockedV4.Packets+1)
 	b.Close()
 	c := fw(t, l.Server, actions.NFTablesOptions{Plain: true}) // must be made anew: the flags differ
-	syncTo(t, c, blocks...)
+	takeOver(t, c, blocks...)
 	counted(c, before.BlockedV4.Packets+1)
 }
 
