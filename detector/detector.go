@@ -40,8 +40,9 @@ type Detector struct {
 	storms   map[string]*storm
 	ledger   *Ledger
 	watch    *Watch
-	longest  int64 // longer than anything is counted, milliseconds
-	newest   int64 // the latest time seen, unix milliseconds
+	forgiven map[forgivenKey]int64 // till when, unix milliseconds
+	longest  int64                 // longer than anything is counted, milliseconds
+	newest   int64                 // the latest time seen, unix milliseconds
 
 	stats Stats
 }
@@ -63,7 +64,7 @@ type Stats struct {
 
 // New returns a detector that decides by these rules and enters nothing into the ledger itself: it only asks it who is blocked already.
 func New(rules []*Rule, o Options, seed Seed, ledger *Ledger) *Detector {
-	d := &Detector{options: o, seed: seed, storms: map[string]*storm{}, ledger: ledger, watch: newWatch(),
+	d := &Detector{options: o, seed: seed, storms: map[string]*storm{}, ledger: ledger, watch: newWatch(), forgiven: map[forgivenKey]int64{},
 		stats: Stats{RuleHits: map[string]uint64{}}}
 	d.tallies = newTallies(seed, o.Memory/4)
 	d.counts = &counts{}
@@ -185,7 +186,7 @@ func (d *Detector) count(h *Hit, decided func(Decision)) {
 		return
 	}
 	d.stats.RuleHits[r.Name] += uint64(h.Weight)
-	if !ok {
+	if !ok || len(d.forgiven) > 0 && d.forgives(r, h) {
 		return
 	}
 	d.watch.add(d.seed.target(h.target))

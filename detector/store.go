@@ -131,6 +131,15 @@ func (c *counts) drop(key uint64, words int) {
 	}
 }
 
+// dropOlder forgets a key that was not counted since then, and says whether it did.
+func (c *counts) dropOlder(key uint64, words int, then uint32) bool {
+	r, ok := c.find(key, words)
+	if ok = ok && r.use().last <= then; ok {
+		r.table.remove(r.i)
+	}
+	return ok
+}
+
 // evicted is how many records had to go while they were still of use.
 func (c *counts) evicted() (n uint64) {
 	for _, t := range c.classes {

@@ -220,3 +220,32 @@ func TestABlockThatAnActionCannotHoldSaysSo(t *testing.T) {
 		}
 	}
 }
+
+// TestALiftBeginsANewCount, also over a crash: one more request of somebody who went on during the block does not block again.
+func TestALiftBeginsANewCount(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, answered, map[string]string{"steps": stepsRule})
+	h.run()
+	blocked := func() bool { return len(h.blocked()) > 0 }
+	h.append("access.log", strings.Repeat(line("203.0.113.7"), 9))
+	h.until("five lines block, and four more are counted", func() bool { return blocked() && h.lines() == 9 })
+	if _, err := h.client.Unblock(t.Context(), control.UnblockRequest{Target: "203.0.113.7"}); err != nil {
+		t.Fatal(err)
+	}
+	lifted := time.Now().Unix()
+	h.until("the next second", func() bool { return time.Now().Unix() > lifted })
+	for n, crash := range []bool{false, true, true, false} {
+		if crash {
+			h.kill(syscall.SIGKILL)
+			h.run()
+		}
+		before := h.lines()
+		h.append("access.log", line("203.0.113.7"))
+		h.until("the line is counted", func() bool { return h.lines() > before })
+		if blocked() {
+			t.Fatalf("blocked again by line %d after the lift: %v", n+1, h.blocked())
+		}
+	}
+	h.append("access.log", line("203.0.113.7"))
+	h.until("the fifth blocks", blocked)
+}

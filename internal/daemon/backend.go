@@ -208,10 +208,14 @@ func (c *core) unblock(r control.UnblockRequest, by string) ([]detector.Change, 
 	return changes, nil // none makes the socket say that it is not blocked
 }
 
-// forgive remembers what was lifted by hand.
+// forgive lets what the targets did before people lifted their blocks count no more.
 func (c *core) forgive(changes []detector.Change) {
 	for _, ch := range changes {
-		c.lifted[liftKey{ch.Block.Target, ch.Cause.Rule}] = ch.Time
+		at := ch.Time
+		if newest := c.detector.Newest(); newest.After(at) { // the logs' clocks are ahead of this host's: all that was read is forgiven
+			at = newest
+		}
+		c.detector.Forgive(ch.Block.Target, &ch.Cause, at)
 	}
 }
 

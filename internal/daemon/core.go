@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,8 +58,8 @@ type core struct {
 	// known are the decisions of the last day: after a crash some lines are read again, and what was decided on them is not decided again,
 	// least of all when somebody has lifted it meanwhile.
 	known map[string]time.Time
-	// lifted is when somebody lifted a rule's block of a target: what the target did before is forgiven, also when its lines are read again.
-	lifted map[liftKey]time.Time
+	// lifts are those of the last day, while the core recalls what was before.
+	lifts []store.HistoryEntry
 	// unsaved are changes that the database did not take yet.
 	unsaved   []detector.Change
 	saveError string
@@ -82,11 +81,6 @@ type core struct {
 	// storms are the rules that the storm guard has held lately, for people to see.
 	storms       map[string]portal.Storm
 	metricsError string
-}
-
-type liftKey struct {
-	target netip.Prefix
-	rule   string
 }
 
 type seen struct {
@@ -112,7 +106,7 @@ func newCore(ctx context.Context, p *plan, st *store.Store, logger *slog.Logger)
 	c := &core{alive: func() {}, logger: logger, plan: p, store: st, in: make(chan message, 16), calls: make(chan func(*core)),
 		ending: make(chan struct{}), broken: make(chan struct{}),
 		positions: map[place]sources.Position{}, pending: map[place][]byte{}, counts: map[place]*lineCounts{}, seen: map[place]seen{},
-		ended: map[string]string{}, lifted: map[liftKey]time.Time{}, warned: map[string]time.Time{}, saveEvery: leastSave, tally: newTally(),
+		ended: map[string]string{}, warned: map[string]time.Time{}, saveEvery: leastSave, tally: newTally(),
 		storms: map[string]portal.Storm{}}
 	if err := c.recall(ctx); err != nil {
 		return nil, err
@@ -290,7 +284,7 @@ func (c *core) decide(d detector.Decision) []detector.Change {
 		}
 		c.known[d.ID] = time.Now()
 	}
-	if at, ok := c.lifted[liftKey{d.Target, d.Rule}]; ok && !d.Time.After(at) {
+	if c.detector.Forgiven(d.Target, d.Rule, d.About, d.Time) {
 		return nil
 	}
 	c.tally.decision(d)

@@ -49,6 +49,10 @@ func (c *core) recall(ctx context.Context) error {
 	}
 	c.ledger.Recall(probations)
 	c.restore(point)
+	for _, e := range c.lifts { // their lines may be read again
+		c.detector.Forgive(e.Target, &e.Cause, e.Time)
+	}
+	c.lifts = nil
 	c.tally.matchedBefore = c.detector.Stats().RuleHits
 	c.matcher.Store(detector.NewMatcher(c.plan.set.Rules, c.plan.config.Mask, c.seed, c.detector.Watch()))
 	if len(point.State) == 0 {
@@ -71,9 +75,7 @@ func (c *core) recallKnown(ctx context.Context, checkpoint time.Time) error {
 			c.gone = append(c.gone, e)
 		}
 		if (e.Verb == detector.ChangeUnblock || e.Verb == detector.ChangeShorten) && e.By != "storm guard" && e.By != "expiry" {
-			if k := (liftKey{e.Target, e.Cause.Rule}); e.Time.After(c.lifted[k]) {
-				c.lifted[k] = e.Time
-			}
+			c.lifts = append(c.lifts, e)
 		}
 	}
 	ids, err := c.store.Known(ctx, checkpoint.Add(-knownFor))
@@ -87,11 +89,7 @@ func (c *core) recallKnown(ctx context.Context, checkpoint time.Time) error {
 // forgetKnown keeps the decisions of the last day, and of a storm of them no more than fit in a few megabytes.
 func (c *core) forgetKnown(now time.Time) {
 	const most = 50_000
-	for k, at := range c.lifted {
-		if now.Sub(at) > knownFor {
-			delete(c.lifted, k)
-		}
-	}
+	c.detector.ForgetForgiven(now.Add(-knownFor))
 	for id, at := range c.known {
 		if now.Sub(at) > knownFor || len(c.known) > most {
 			delete(c.known, id)
