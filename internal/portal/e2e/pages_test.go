@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"image"
+	"image/color"
 	"image/png"
 	"net/url"
 	"os"
@@ -18,8 +20,17 @@ import (
 	"regwarden/internal/portal/portaltest"
 )
 
-// shots is where pictures of all pages go: go test ./internal/portal/e2e -run EveryPage -shots DIRECTORY
-var shots = flag.String("shots", "", "write pictures of all pages into this directory")
+// The pictures of docs/project-page.md are made anew by: go test ./internal/portal/e2e -run EveryPage -pictures ../../../docs/images
+var (
+	shots    = flag.String("shots", "", "write pictures of all pages into this directory")
+	pictures = flag.String("pictures", "", "write the pictures of the manual into this directory")
+)
+
+// ofManual are the manual's pictures: which page, on what, how.
+var ofManual = map[string]struct {
+	on     size
+	scheme string
+}{"project": {size{"window", 900, 800}, "light"}, "block-failed": {size{"window", 900, 800}, "dark"}, "blocked": {size{"small phone", 390, 600}, "light"}, "admin": {size{"window", 900, 800}, "light"}}
 
 // probes is a client that looks for what other registries and servers have: a block that is no project's at all.
 func probes(client string) string {
@@ -46,7 +57,7 @@ func TestEveryPageForEverybody(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)
 	const lifted, again = "203.0.113.52", "2001:db8:7::"
-	h := newHost(t, options{lines: swarm(shopServer, "acme/shop/backend", "release-42") + swarm("203.0.113.53", "acme/shop/a-service-with-a-rather-long-name-as-they-are/and-another-part-of-it", strings.Repeat("sha-0123456789", 6)) +
+	h := newHost(t, options{lines: swarm(shopServer, "acme/shop/backend", "release-42") + swarm("203.0.113.53", "acme/web/a-service-with-a-rather-long-name-as-they-are/and-another-part-of-it", strings.Repeat("sha-0123456789", 6)) +
 		swarm(lifted, "acme/shop/worker", "v2.3.1") + swarm(again+"1", "acme/web/api", "v9") + probes(shopServer) + enumerates("203.0.113.54")})
 	h.untilBlocked(shopServer, lifted, again+"1", "203.0.113.53", "203.0.113.54")
 	sam := h.visit("shared")
@@ -112,11 +123,15 @@ func TestEveryPageForEverybody(t *testing.T) {
 				for _, barrier := range p.b.barriers() {
 					t.Errorf("%s, %s, %s: %s", p.name, s.name, scheme, barrier)
 				}
-				p.b.shoot(fmt.Sprintf("%s-%s-%s.png", p.name, s.name, scheme))
+				p.b.shoot(*shots, fmt.Sprintf("%s-%s-%s.png", p.name, s.name, scheme))
 			}
 			if by := p.b.sideways(); by > 0 {
 				t.Errorf("%s, %s: %d pixels are beyond the side", p.name, s.name, by)
 			}
+		}
+		if how, wanted := ofManual[p.name]; wanted && *pictures != "" {
+			p.b.look(how.on, how.scheme)
+			p.b.shoot(*pictures, p.name+".png")
 		}
 		p.b.look(desktop, "light")
 	}
@@ -127,9 +142,9 @@ func TestEveryPageForEverybody(t *testing.T) {
 }
 
 // shoot takes a picture of the whole page, if pictures are wanted.
-func (b *tab) shoot(name string) {
+func (b *tab) shoot(directory, name string) {
 	b.t.Helper()
-	if *shots == "" {
+	if directory == "" {
 		return
 	}
 	picture, err := png.Decode(bytes.NewReader(run(b, "picture", chromedp.FullScreenshot(100))))
@@ -137,12 +152,44 @@ func (b *tab) shoot(name string) {
 		b.t.Fatal(err)
 	}
 	var small bytes.Buffer
-	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, picture); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&small, fewColours(picture)); err != nil {
 		b.t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(*shots, name), small.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(directory, name), small.Bytes(), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
+}
+
+// fewColours is a picture with 256 colours at most, which takes a quarter of the room: neighbouring shades become one until there are so few.
+func fewColours(from image.Image) image.Image {
+	for mask := uint8(0xff); mask > 0xe0; mask <<= 1 {
+		if to := paletted(from, mask); to != nil {
+			return to
+		}
+	}
+	return from
+}
+
+// paletted takes colours that differ only in bits outside of the mask for one; nil if there are more than 256.
+func paletted(from image.Image, mask uint8) image.Image {
+	to := image.NewPaletted(from.Bounds(), nil)
+	index := map[color.RGBA]uint8{}
+	for y := to.Rect.Min.Y; y < to.Rect.Max.Y; y++ {
+		for x := to.Rect.Min.X; x < to.Rect.Max.X; x++ {
+			c := color.RGBAModel.Convert(from.At(x, y)).(color.RGBA)
+			key := color.RGBA{c.R & mask, c.G & mask, c.B & mask, 255}
+			i, known := index[key]
+			if !known {
+				if len(to.Palette) == 256 {
+					return nil
+				}
+				i = uint8(len(to.Palette))
+				index[key], to.Palette = i, append(to.Palette, c)
+			}
+			to.SetColorIndex(x, y, i)
+		}
+	}
+	return to
 }
 
 // What attackers write where it is shown later.

@@ -65,6 +65,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		h.want(row.who+": history", v.get("/p/acme/shop/-/history"), row.view)
 		h.want(row.who+": another project", v.get("/p/corp/tools"), row.another)
 		h.want(row.who+": another project's block", v.get(others), row.another)
+		h.want(row.who+": the link that a blocked client reads", v.get("/unblock/"+link[strings.LastIndexByte(link, '/')+1:]), row.view)
 		h.want(row.who+": another project's block under this one's path", v.get(mixed), 404, "!"+toolsServer)
 		there := 404
 		if row.who == "reporter" {
