@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -51,6 +52,40 @@ func with(form url.Values, key, value string) url.Values {
 	}
 	out.Set(key, value)
 	return out
+}
+
+// TestAnotherSiteInTheSameBrowser: what it sends in the name of somebody who is signed in is refused, and it cannot hold the page in a frame.
+func TestAnotherSiteInTheSameBrowser(t *testing.T) {
+	t.Parallel()
+	browser := startBrowser(t)
+	h := newHost(t, options{lines: swarm(shopServer, "acme/shop/backend", "release-42")})
+	h.untilBlocked(shopServer)
+	link := h.link("acme/shop", shopServer)
+	b := openTab(t, browser, h.url, true)
+	b.signIn(h, "developer", link)
+	challenge := run(b, "challenge", attribute(`[name="challenge"]`, "value"))
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!DOCTYPE html><form method="post" action="%s%s"><input name="challenge" value="%s"><input name="answer" value="%s"><input name="reason" value="x"><button id="win">Win</button></form>
+			<iframe src="%s%s" onload="this.dataset.loaded=1"></iframe>`, h.url, link, challenge, h.answer(challenge), h.url, link)
+	}))
+	t.Cleanup(evil.Close)
+	b.open(evil.URL)
+	await(t, "the browser refuses the frame", patience, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return strings.Contains(strings.Join(b.violations, " "), "frame-ancestors")
+	})
+	if status := b.press("#win"); status != http.StatusForbidden {
+		t.Errorf("a form of another site: %d: %s", status, b.text("body"))
+	}
+	if !h.blocked(shopServer) {
+		t.Fatal("it was unblocked")
+	}
+	b.open(link) // the person is still signed in, so the form was refused for where it came from
+	if !b.has("#unblock-form") {
+		t.Errorf("got %s", b.text("main"))
+	}
 }
 
 // TestASessionThatWasPlantedIsWorthNothing: the person who signs in gets another one.

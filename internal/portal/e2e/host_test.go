@@ -111,6 +111,7 @@ type options struct {
 	untrusted bool   // no proxy is believed about visitors
 	firewall  bool   // nftables too, where there is a namespace for it
 	limits    string // of [portal.limits]
+	human     string // of [portal.human]
 }
 
 // newHost starts all of it and waits until the page answers.
@@ -168,7 +169,9 @@ secret_file = "client.secret"
 admins = ["sub:99"]
 [portal.limits]
 %s
-`, trusted, firewall, at, h.url, h.provider.Issuer(), h.provider.ClientID, o.limits))
+[portal.human]
+%s
+`, trusted, firewall, at, h.url, h.provider.Issuer(), h.provider.ClientID, o.limits, o.human))
 	h.run()
 	return h
 }

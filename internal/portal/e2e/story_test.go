@@ -66,7 +66,7 @@ func story(t *testing.T, b *tab, signIn func(), project, server, reference strin
 func TestAMemberUnblocksAServer(t *testing.T) {
 	t.Parallel()
 	browser := startBrowser(t)
-	firewall := hasFirewall(t)
+	firewall := hasFirewall()
 	h := newHost(t, options{lines: swarm(shopServer, "acme/shop/backend", "release-42") + swarm(webServer, "acme/web/api", "v9"), firewall: firewall})
 	h.untilBlocked(shopServer, webServer)
 	for _, row := range []struct {
@@ -107,6 +107,25 @@ func TestAMemberUnblocksAServer(t *testing.T) {
 			b.clean()
 		})
 	}
+	t.Run("the firewall", func(t *testing.T) {
+		if !firewall {
+			t.Skip("SKIPPED: needs root, a network namespace and nft (apt-get install nftables)")
+		}
+		if inFirewall(t, shopServer) || inFirewall(t, webServer) {
+			t.Error("one of both is blocked there")
+		}
+	})
+}
+
+// TestTheBrowserWorksBeforeTheTest, where that is configured: the page's one script runs, under a policy that lets in no other.
+func TestTheBrowserWorksBeforeTheTest(t *testing.T) {
+	t.Parallel()
+	browser := startBrowser(t)
+	h := newHost(t, options{lines: swarm(shopServer, "acme/shop/backend", "release-42"), human: "work = 10"})
+	h.untilBlocked(shopServer)
+	b := openTab(t, browser, h.url, true)
+	story(t, b, func() { b.signIn(h, "developer", "/") }, "acme/shop", shopServer, "release-42", h.answer, func(string) bool { return !h.blocked(shopServer) })
+	b.clean()
 }
 
 // TestTheDemoInABrowser: a newcomer clicks through the whole story, with a login that asks for nothing.
@@ -148,15 +167,9 @@ func TestTheDemoInABrowser(t *testing.T) {
 }
 
 // hasFirewall says whether there is one for the test alone.
-func hasFirewall(t *testing.T) bool {
-	t.Helper()
-	if inNamespace() {
-		if _, err := exec.LookPath("nft"); err == nil {
-			return true
-		}
-	}
-	t.Log("SKIPPED: the firewall, which needs root, a network namespace and nft (apt-get install nftables)")
-	return false
+func hasFirewall() bool {
+	_, err := exec.LookPath("nft")
+	return err == nil && inNamespace()
 }
 
 // inFirewall asks the kernel, by nft.
