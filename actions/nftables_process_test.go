@@ -148,11 +148,9 @@ func TestASecondDaemonIsRefused(t *testing.T) {
 		}
 	}
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.7/32": time.Hour})
-	if err := first.Close(); err != nil {
-		t.Fatal(err)
-	}
+	end(t, l.Server, first)
 	second := fw(t, l.Server, actions.NFTablesOptions{})
-	takeOver(t, second, hostBlock("203.0.113.9/32", time.Hour))
+	syncTo(t, second, hostBlock("203.0.113.9/32", time.Hour))
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.9/32": time.Hour})
 }
 

@@ -335,15 +335,13 @@ func TestCountersOutliveRewritesAndRestarts(t *testing.T) {
 	}
 	syncTo(t, a, blocks...)
 	before = counted(a, before.BlockedV4.Packets+1)
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
+	end(t, l.Server, a)
 	b := fw(t, l.Server, actions.NFTablesOptions{Ports: []uint16{floodPort}, Mode: actions.ModeReject}) // a table of another shape
-	takeOver(t, b, blocks...)
+	syncTo(t, b, blocks...)
 	before = counted(b, before.BlockedV4.Packets+1)
-	b.Close()
+	end(t, l.Server, b)
 	c := fw(t, l.Server, actions.NFTablesOptions{Plain: true}) // must be made anew: the flags differ
-	takeOver(t, c, blocks...)
+	syncTo(t, c, blocks...)
 	counted(c, before.BlockedV4.Packets+1)
 }
 
@@ -355,9 +353,7 @@ func TestFlushRemovesOursAndNothingElse(t *testing.T) {
 	others := l.Server.Command(t, "nft", "list", "ruleset")
 	a := fw(t, l.Server, actions.NFTablesOptions{})
 	syncTo(t, a, hostBlock("203.0.113.7/32", time.Hour))
-	if err := a.Close(); err != nil {
-		t.Fatal(err)
-	}
+	end(t, l.Server, a)
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.7/32": time.Hour}) // it stays when the daemon stops
 	b := fw(t, l.Server, actions.NFTablesOptions{})
 	for range 2 {
@@ -378,7 +374,7 @@ func TestApplyBeforeSyncKeepsWhatIsThere(t *testing.T) {
 	netlab.NeedCommand(t, "nft", "nftables")
 	a := fw(t, l.Server, actions.NFTablesOptions{})
 	syncTo(t, a, hostBlock("203.0.113.7/32", time.Hour), hostBlock("2001:db8:2::/64", time.Hour))
-	a.Close()
+	end(t, l.Server, a)
 	b := fw(t, l.Server, actions.NFTablesOptions{})
 	apply(t, b, hostChange(detector.ChangeBlock, "203.0.113.0/24", time.Hour))
 	wantLeft(t, l.Server, "regwarden", map[string]time.Duration{"203.0.113.7/32": time.Hour, "2001:db8:2::/64": time.Hour, "203.0.113.0/24": time.Hour})

@@ -470,7 +470,11 @@ func (p *Portal) unblock(w http.ResponseWriter, r *http.Request, path, id string
 		if o.Limits.Probation > 0 {
 			body.Probation = span(o.Limits.Probation)
 		}
-		p.show(w, r, http.StatusOK, "done", "Unblocked "+body.Address, body)
+		title := "Unblocked " + body.Address
+		if body.Remains {
+			title = body.Address + " is still blocked"
+		}
+		p.show(w, r, http.StatusOK, "done", title, body)
 		return
 	}
 	status, _, m := p.explain(err)

@@ -225,7 +225,7 @@ type entryView struct {
 
 // verbWords say what happened.
 var verbWords = map[string]string{
-	detector.ChangeBlock: "blocked", detector.ChangeExtend: "blocked for another reason", detector.ChangeShorten: "one reason went", detector.ChangeUnblock: "unblocked",
+	detector.ChangeBlock: "blocked", detector.ChangeExtend: "blocked for another reason", detector.ChangeShorten: "one of its reasons ended", detector.ChangeUnblock: "unblocked",
 	detector.ChangeExpire: "the block ended by itself", detector.ChangeDryRun: "would have been blocked (dry run)", detector.ChangeSpared: "spared by a guard",
 }
 
