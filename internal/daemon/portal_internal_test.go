@@ -115,10 +115,16 @@ func TestALiftOnThePageIsALift(t *testing.T) {
 	if err := (portalBackend{d}).Use(t.Context(), time.Now(), over); !errors.As(err, &full) {
 		t.Errorf("the quota after a restart: %v", err)
 	}
-	var again []detector.Change
+	var again, others []detector.Change
 	d.core.do(func(c *core) {
-		again = c.decide(detector.Decision{ID: "late", Time: time.Now().Add(-time.Hour), Verb: detector.VerbBlock, Target: shopTarget, Rule: "missing-manifest", Until: time.Now().Add(time.Hour)})
+		late := detector.Decision{ID: "late", Time: time.Now().Add(-time.Hour), Verb: detector.VerbBlock, Target: shopTarget, Rule: "missing-manifest", About: "acme/shop", Until: time.Now().Add(time.Hour)}
+		again = c.decide(late)
+		late.ID, late.About = "other", "corp/site" // nobody has lifted a block about that
+		others = c.decide(late)
 	})
+	if len(others) != 1 {
+		t.Errorf("a lift for one project forgives what was asked of another: %+v", others)
+	}
 	if len(again) != 0 {
 		t.Errorf("what was done before the lift is forgiven, and blocks again: %+v", again)
 	}
