@@ -59,7 +59,7 @@ func (p *Portal) show(w http.ResponseWriter, r *http.Request, status int, name, 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w)
+	_, _ = w.Write(escaped(b.Bytes()))
 }
 
 func cmpOr(texts ...string) string {
