@@ -3,7 +3,6 @@ package portal
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,10 +41,6 @@ func (p *Portal) api(w http.ResponseWriter, r *http.Request, do func(*Portal, *h
 	body, err := p.apiAnswer(r, do)
 	if err != nil {
 		status, title, m := p.explain(err)
-		var bad *badRequest
-		if errors.As(err, &bad) {
-			status, title, m.Text = http.StatusBadRequest, "The request cannot be read", bad.text
-		}
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="regwarden"`)
 			m.Text = "Send a token of GitLab with the scope read_api, as Authorization: Bearer or PRIVATE-TOKEN."

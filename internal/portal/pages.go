@@ -134,7 +134,10 @@ func (p *Portal) explain(err error) (int, string, message) {
 	o := p.o.Load()
 	var full *Full
 	var reblocked *ErrReblocked
+	var bad *badRequest
 	switch {
+	case errors.As(err, &bad):
+		return http.StatusBadRequest, "The request cannot be read", message{Text: bad.text}
 	case errors.Is(err, access.ErrPath), errors.Is(err, access.ErrNotFound):
 		return http.StatusNotFound, "There is no such page", message{Text: "There is no such page, or you may not see it. If you are a member of the project, look at its path: it is written as in its address, such as acme/web."}
 	case errors.Is(err, access.ErrSignIn):
@@ -487,7 +490,7 @@ func (p *Portal) unblock(w http.ResponseWriter, r *http.Request, path, id string
 	}
 	o := p.o.Load()
 	if err := r.ParseForm(); err != nil {
-		p.show(w, r, http.StatusBadRequest, "message", "The form cannot be read", message{Status: http.StatusBadRequest, Text: "It is too long or broken. Please go back and send it again."})
+		p.fail(w, r, &badRequest{"The form is too long or broken. Please go back and send it again."}, "")
 		return
 	}
 	x := wanted{user: u, project: path, id: id, reason: r.PostForm.Get("reason"), form: r.PostForm}
