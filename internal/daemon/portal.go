@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"os/user"
 	"slices"
 	"strings"
@@ -194,9 +195,17 @@ func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) por
 	lift, _ := access.ParseLevel(c.Portal.Lift)
 	l := c.Portal.Limits
 	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, Work: parts.work, TestName: c.Portal.Human.Test,
-		Token: parts.token, Provider: c.Portal.Issuer, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
+		Token: parts.token, Provider: c.Portal.Issuer, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: believed(c),
 		Limits: portal.Limits{UserHour: l.UserHour, ProjectDay: l.ProjectDay, AddressDay: l.AddressDay, FailuresHour: l.FailuresHour, Probation: l.Probation},
 		Demo:   c.Portal.Login == "demo", Tested: p.tally.tested, SignedIn: p.tally.signedIn, Log: d.logger}
+}
+
+// believed are the proxies that say the visitor's address. Who may say who somebody is may say from where, too.
+func believed(c *config.Config) []netip.Prefix {
+	if c.Portal.Login != "header" {
+		return c.TrustedProxies
+	}
+	return slices.Concat(c.TrustedProxies, c.Portal.TrustedPeers)
 }
 
 // servePage answers until ctx ends. An address that is taken keeps nobody from being blocked.
