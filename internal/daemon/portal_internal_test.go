@@ -192,6 +192,7 @@ func TestAReloadOfThePage(t *testing.T) {
 	for _, row := range []struct{ text, changed, restart string }{
 		{header, "[]", "[]"},
 		{header + "lift = \"owner\"\n", "[the project page]", "[]"},
+		{header + "lift = \"owner\"\n[portal.limits]\nuser_hour = 5\n", "[the project page]", "[]"},
 		{oidc, "[]", "[portal.login]"},
 		{oidc, "[]", "[portal.login]"}, // it still does
 	} {
