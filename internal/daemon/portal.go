@@ -81,7 +81,7 @@ func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(conte
 	if err != nil {
 		return nil, nil, err
 	}
-	policy := access.Policy{View: view, Lift: lift, Admins: p.Admins, AdminGroups: p.AdminGroups, OnlySubjects: p.Login == "oidc"}
+	policy := access.Policy{View: view, Lift: lift, Admins: p.Admins, AdminGroups: p.AdminGroups, OnlySubjects: p.Login == "oidc", FoldNames: p.Login == "gitlab"}
 	if p.Login == "gitlab" {
 		source, err := access.NewGitLab(access.GitLabOptions{URL: p.Issuer, Refresh: refresh})
 		if err != nil {

@@ -405,7 +405,7 @@ func TestMineIsBounded(t *testing.T) {
 }
 
 func TestAdmins(t *testing.T) {
-	h := start(t, access.Policy{Admins: []string{"Root", "sub:7"}})
+	h := start(t, access.Policy{Admins: []string{"Root", "sub:7"}, FoldNames: true})
 	h.Project("acme/web", false)
 	admin := h.as(root)
 	if l, err := h.View(t.Context(), admin, "acme/web"); l != access.Admin || err != nil {
