@@ -129,6 +129,9 @@ func (p *parser) portal(f *file) {
 	p.portalRoles(&out, n)
 	p.portalHuman(&out, n)
 	p.portalLimits(&out, n)
+	for _, key := range [][]string{{"portal"}, {"portal", "secret_file"}, {"portal", "cert_file"}, {"portal", "human"}, {"portal", "human", "secret_file"}, {"portal", "human", "work"}} {
+		p.out.Lines[strings.Join(key, ".")] = p.doc.Line(key...)
+	}
 	p.out.Portal = &out
 }
 

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -43,13 +45,13 @@ func makePortal(c *config.Config, refresh refresher, peek func(id, answer string
 	var out portalParts
 	secret, err := secretOf("", p.SecretFile)
 	if err != nil {
-		return out, portalProblem(c, "portal.secret_file", err, "write a file that the daemon's user can read, or \"credential:NAME\" with the NAME of the unit's LoadCredential=")
+		return out, portalProblem(c, "portal.secret_file", err, secretHint)
 	}
 	if out.rights, out.token, err = makeRights(p, refresh); err != nil {
 		return out, portalProblem(c, "portal", err, "")
 	}
-	if out.test, err = makeTest(p, peek); err != nil {
-		return out, portalProblem(c, "portal.human", err, "")
+	if out.test, err = makeTest(c, peek); err != nil {
+		return out, err
 	}
 	if p.Human.Work > 0 {
 		if out.work, err = human.NewWork(p.Human.Work, 0); err != nil {
@@ -68,8 +70,11 @@ func makePortal(c *config.Config, refresh refresher, peek func(id, answer string
 }
 
 func portalProblem(c *config.Config, key string, err error, hint string) error {
-	return strict.Problems{{File: c.Path, Key: key, Text: err.Error(), Hint: hint}}
+	return strict.Problems{{File: c.Path, Line: c.Lines[key], Key: key, Text: err.Error(), Hint: hint}}
 }
+
+// secretHint is what to do about a secret's file.
+const secretHint = "write a file that the daemon's user can read and that holds the secret, or \"credential:NAME\" with the NAME of the unit's LoadCredential="
 
 // makeRights makes who says what somebody may do, and, for GitLab, whose an API token is.
 func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(context.Context, account.Secret) (account.User, error), error) {
@@ -107,7 +112,8 @@ func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(conte
 }
 
 // makeTest makes the human test; nil for none.
-func makeTest(p *config.Portal, peek func(id, answer string)) (human.Provider, error) {
+func makeTest(c *config.Config, peek func(id, answer string)) (human.Provider, error) {
+	p := c.Portal
 	switch p.Human.Test {
 	case "none":
 		return nil, nil
@@ -116,11 +122,15 @@ func makeTest(p *config.Portal, peek func(id, answer string)) (human.Provider, e
 	}
 	secret, err := secretOf("", p.Human.SecretFile)
 	if err != nil {
-		return nil, err
+		return nil, portalProblem(c, "portal.human.secret_file", err, secretHint)
 	}
 	host := strings.TrimPrefix(p.URL, "https://")
 	host, _, _ = strings.Cut(host, ":")
-	return human.NewWidget(human.WidgetOptions{Kind: p.Human.Test, SiteKey: p.Human.SiteKey, Secret: account.NewSecret(secret), Hostname: host})
+	test, err := human.NewWidget(human.WidgetOptions{Kind: p.Human.Test, SiteKey: p.Human.SiteKey, Secret: account.NewSecret(secret), Hostname: host})
+	if err != nil {
+		return nil, portalProblem(c, "portal.human", err, "")
+	}
+	return test, nil
 }
 
 // page is the project page that runs.
@@ -290,6 +300,27 @@ func (d *Daemon) pageTrouble() string {
 	return ""
 }
 
+// checkCertificate looks whether the page could be served with its certificate. The daemon itself starts without and tries again: it has more to do. What this
+// user may not read is no mistake.
+func checkCertificate(c *config.Config) error {
+	if c.Portal == nil {
+		return nil
+	}
+	if err := certificate(c.Portal); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return portalProblem(c, "portal.cert_file", fmt.Errorf("cannot be used with key_file, so that the page would not be served: %w", err),
+			"write the paths of a PEM certificate and of its key, or remove both and let a web server with TLS stand before it")
+	}
+	return nil
+}
+
+func certificate(p *config.Portal) error {
+	if p.CertFile == "" {
+		return nil
+	}
+	_, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
+	return err
+}
+
 // checkPage looks whether this host has what the project page names.
 func checkPage(c *config.Config) []string {
 	p := c.Portal
@@ -298,14 +329,12 @@ func checkPage(c *config.Config) []string {
 	}
 	var out []string
 	for _, path := range []string{p.SecretFile, p.Human.SecretFile} {
-		if strings.HasPrefix(path, config.CredentialPrefix) && credentialsDirectory() == "" {
+		if forService(path) {
 			out = append(out, fmt.Sprintf("portal: %s is given to the service only; whether it is there was not looked at", path))
 		}
 	}
-	if p.CertFile != "" {
-		if _, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile); err != nil {
-			out = append(out, fmt.Sprintf("portal: cert_file and key_file cannot be used: %v", err))
-		}
+	if err := certificate(p); errors.Is(err, fs.ErrPermission) {
+		out = append(out, fmt.Sprintf("portal: cert_file and key_file may not be read by this user; run the check as the daemon's user, or give it the right: %v", err))
 	}
 	if p.Group != "" {
 		if _, err := user.LookupGroup(p.Group); err != nil {
