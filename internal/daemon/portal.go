@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"regwarden/internal/config"
 	"regwarden/internal/metrics"
@@ -40,14 +41,14 @@ type portalParts struct {
 type refresher func(context.Context, account.User) (account.User, error)
 
 // makePortal makes the parts; an error is a problem with the key that is wrong.
-func makePortal(c *config.Config, refresh refresher, peek func(id, answer string), logger *slog.Logger) (portalParts, error) {
+func makePortal(c *config.Config, refresh refresher, heard func(error), peek func(id, answer string), logger *slog.Logger) (portalParts, error) {
 	p := c.Portal
 	var out portalParts
 	secret, err := secretOf("", p.SecretFile)
 	if err != nil {
 		return out, portalProblem(c, "portal.secret_file", err, secretHint)
 	}
-	if out.rights, out.token, err = makeRights(p, refresh); err != nil {
+	if out.rights, out.token, err = makeRights(p, refresh, heard); err != nil {
 		return out, portalProblem(c, "portal", err, "")
 	}
 	if out.test, err = makeTest(c, peek); err != nil {
@@ -59,7 +60,7 @@ func makePortal(c *config.Config, refresh refresher, peek func(id, answer string
 		}
 	}
 	out.login = login.Options{Mode: login.Mode(p.Login), PublicURL: p.URL, Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: account.NewSecret(secret),
-		GroupsClaim: p.GroupsClaim, UserHeader: p.UserHeader, NameHeader: p.NameHeader, GroupsHeader: p.GroupsHeader, TrustedPeers: p.TrustedPeers, Log: logger}
+		GroupsClaim: p.GroupsClaim, UserHeader: p.UserHeader, NameHeader: p.NameHeader, GroupsHeader: p.GroupsHeader, TrustedPeers: p.TrustedPeers, Heard: heard, Log: logger}
 	for _, who := range p.People {
 		out.login.People = append(out.login.People, account.User{Subject: who.Subject, Username: who.Username, Name: who.Name, Groups: who.Groups})
 	}
@@ -77,7 +78,7 @@ func portalProblem(c *config.Config, key string, err error, hint string) error {
 const secretHint = "write a file that the daemon's user can read and that holds the secret, or \"credential:NAME\" with the NAME of the unit's LoadCredential="
 
 // makeRights makes who says what somebody may do, and, for GitLab, whose an API token is.
-func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(context.Context, account.Secret) (account.User, error), error) {
+func makeRights(p *config.Portal, refresh refresher, heard func(error)) (*access.Access, func(context.Context, account.Secret) (account.User, error), error) {
 	view, err := access.ParseLevel(p.View)
 	if err != nil {
 		return nil, nil, err
@@ -88,7 +89,7 @@ func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(conte
 	}
 	policy := access.Policy{View: view, Lift: lift, Admins: p.Admins, AdminGroups: p.AdminGroups, OnlySubjects: p.Login == "oidc", FoldNames: p.Login == "gitlab"}
 	if p.Login == "gitlab" {
-		source, err := access.NewGitLab(access.GitLabOptions{URL: p.Issuer, Refresh: refresh})
+		source, err := access.NewGitLab(access.GitLabOptions{URL: p.Issuer, Refresh: refresh, Heard: heard})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -141,6 +142,7 @@ type page struct {
 	tally   *portalTally
 	human   config.PortalHuman     // that the test in force was made of
 	trouble atomic.Pointer[string] // why it is not served
+	away    atomic.Pointer[string] // when and why GitLab, or the login provider, did not answer its last request
 }
 
 // portalTally counts human tests and logins for metrics.
@@ -176,7 +178,7 @@ func (d *Daemon) newPage(p *plan) (*page, error) {
 	}
 	out := &page{place: portal.Place{Listen: c.Portal.Listen, Socket: c.Portal.Socket, Group: c.Portal.Group, Cert: c.Portal.CertFile, Key: c.Portal.KeyFile},
 		tally: &portalTally{tests: map[metrics.HumanTest]uint64{}, seen: map[string]uint64{}}}
-	parts, err := makePortal(c, out.refresh, d.options.Peek, d.logger)
+	parts, err := makePortal(c, out.refresh, out.heard, d.options.Peek, d.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +201,15 @@ func (p *page) refresh(ctx context.Context, u account.User) (account.User, error
 }
 
 func (p *page) show(w http.ResponseWriter, r *http.Request, n login.Notice) { p.portal.Show(w, r, n) }
+
+// heard keeps how the last request to GitLab, or to the login provider, went.
+func (p *page) heard(err error) {
+	text := ""
+	if err != nil {
+		text = fmt.Sprintf("at %s: %v", time.Now().Format(time.TimeOnly), err)
+	}
+	p.away.Store(&text)
+}
 
 // portalOptions are the pages' by a configuration.
 func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) portal.Options {
@@ -244,7 +255,7 @@ func (d *Daemon) reloadPage(now *config.Config) error {
 	if d.page == nil || now.Portal == nil {
 		return nil
 	}
-	parts, err := makePortal(now, d.page.refresh, d.options.Peek, d.logger)
+	parts, err := makePortal(now, d.page.refresh, d.page.heard, d.options.Peek, d.logger)
 	if err != nil {
 		return err
 	}
@@ -261,7 +272,7 @@ func checkPortal(c *config.Config, logger *slog.Logger) error {
 	if c.Portal == nil {
 		return nil
 	}
-	_, err := makePortal(c, nil, nil, logger)
+	_, err := makePortal(c, nil, nil, nil, logger)
 	return err
 }
 
@@ -289,15 +300,20 @@ func portalRestarts(a, b *config.Portal) []string {
 	return out
 }
 
-// pageTrouble is why the page is not served; "" if it is.
-func (d *Daemon) pageTrouble() string {
+// pageTroubles are why the page is not served, and why nobody can sign in or unblock there.
+func (d *Daemon) pageTroubles() (out []string) {
 	if d.page == nil {
-		return ""
+		return nil
 	}
-	if text := d.page.trouble.Load(); text != nil {
-		return *text
+	for _, t := range []struct {
+		what string
+		why  *atomic.Pointer[string]
+	}{{"the project page is not served: ", &d.page.trouble}, {"the project page had no answer from GitLab or its login provider ", &d.page.away}} {
+		if text := t.why.Load(); text != nil && *text != "" {
+			out = append(out, t.what+*text)
+		}
 	}
-	return ""
+	return out
 }
 
 // checkCertificate looks whether the page could be served with its certificate. The daemon itself starts without and tries again: it has more to do. What this
