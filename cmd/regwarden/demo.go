@@ -18,7 +18,8 @@ func demoCommand() *cobra.Command {
 		Use:   "demo",
 		Short: "show the main job with nothing set up",
 		Long: `Demo runs the whole daemon in a temporary directory: sample logs grow, a swarm and a guesser are blocked, a blocklist file is written
-and the socket answers. It needs no root and no configuration, and nobody is really blocked. Ctrl-C ends it.`,
+and the socket answers. It serves the project page too, on loopback, with made-up people to sign in as, and prints its address. It needs no root and no
+configuration, and nobody is really blocked. Ctrl-C ends it.`,
 		GroupID: groupDaemon,
 		Args:    takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

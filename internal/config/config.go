@@ -46,7 +46,7 @@ type Config struct {
 	// Portal is the project page; nil where it is not configured.
 	Portal *Portal
 
-	// Lines are where the keys of [answers] stand, for mistakes in them that only the answer room can see.
+	// Lines are where keys of [answers], by their name, and of [portal], by their whole name, stand: for mistakes in them that only others can see.
 	Lines map[string]int
 }
 

@@ -67,6 +67,9 @@ func TestAMinimalFile(t *testing.T) {
 // TestMistakes: each sort of mistake gets one line with file, line, key and what to do.
 func TestMistakes(t *testing.T) {
 	const good = "[[source]]\npath = \"a.log\"\n"
+	const onSocket = good + "[portal]\nurl = \"https://b.example.org\"\n"
+	const proxied = onSocket + "socket = \"/run/page.sock\"\nlogin = \"header\"\nuser_header = \"X-User\"\n"
+	const oneGrant = "[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"owner\"\n"
 	const page = good + "[portal]\nlisten = \"127.0.0.1:9443\"\nurl = \"https://b.example.org\"\nissuer = \"https://g.example.org\"\nclient_id = \"x\"\n"
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":            {"dryrun = true\n" + good, `f.toml:1: dryrun: unknown key; did you mean "dry_run"?`},
@@ -142,7 +145,16 @@ func TestMistakes(t *testing.T) {
 		"no issuer":              {strings.ReplaceAll(page, "issuer = \"https://g.example.org\"\n", ""), `f.toml:3: portal.issuer: is missing; write it like "https://gitlab.example.org"`},
 		"no client":              {strings.ReplaceAll(page, "client_id = \"x\"\n", ""), `f.toml:3: portal.client_id: is missing; make an application`},
 		"an unknown login":       {page + "login = \"ldap\"\n", `f.toml:8: portal.login: unknown value "ldap"; known are gitlab, oidc, header`},
-		"headers of anybody":     {page + "login = \"header\"\n[[portal.grant]]\ngroup = \"g\"\nnamespace = \"n\"\nrole = \"owner\"\n", `f.toml:8: portal.login: login = "header" believes whoever connects; set trusted_peers`},
+		"headers of anybody":     {onSocket + "listen = \"127.0.0.1:9443\"\nlogin = \"header\"\ngroups_header = \"G\"\n" + oneGrant, `f.toml:6: portal.login: login = "header" believes whoever connects; set trusted_peers`},
+		"a page at a short path": {onSocket + "socket = \"page.sock\"\nissuer = \"https://g.example.org\"\nclient_id = \"x\"\n", `f.toml:5: portal.socket: "page.sock" is no full path; write it like "/run/regwarden/portal.sock"`},
+		"grants without groups":  {proxied + oneGrant, `f.toml:3: portal.groups_header: is missing, so that nobody has a group and [[portal.grant]] gives nobody a role; write the header`},
+		"admins without groups":  {proxied + "groups_header = \"\"\nadmin_groups = [\"wheel\"]\n" + oneGrant, `f.toml:8: portal.groups_header: is missing`},
+		"a header for GitLab":    {page + "user_header = \"X-User\"\n", `f.toml:8: portal.user_header: has no effect with login = "gitlab"; remove it, or write login = "header"`},
+		"peers for GitLab":       {page + "trusted_peers = [\"192.0.2.1\"]\n", `f.toml:8: portal.trusted_peers: has no effect with login = "gitlab"; remove it, or write login = "header"`},
+		"a claim for GitLab":     {page + "groups_claim = \"roles\"\n", `f.toml:8: portal.groups_claim: has no effect with login = "gitlab"; remove it, or write login = "oidc"`},
+		"an issuer for headers":  {proxied + "issuer = \"https://g.example.org\"\ngroups_header = \"G\"\n" + oneGrant, `f.toml:8: portal.issuer: has no effect with login = "header"; remove it, or write login = "gitlab" or "oidc"`},
+		"a grant of nothing":     {page + "login = \"oidc\"\n" + oneGrant + "[[portal.grant]]\ngroup = \"g\"\nrole = \"owner\"\n", `f.toml:13: portal.grant.namespace: is missing`},
+		"half of secret_file":    {page + "secret = \"abc\"\n", `f.toml:8: portal.secret: unknown key; did you mean "secret_file"?`},
 		"nobody sees anything":   {page + "login = \"oidc\"\n", `portal.grant: nobody would see anything: there is no [[portal.grant]]`},
 		"a role that is none":    {page + "lift = \"boss\"\n", `f.toml:8: portal.lift: unknown value "boss"; known are guest, reporter`},
 		"lift before view":       {page + "lift = \"guest\"\n", `f.toml:8: portal.lift: a guest may lift but only a reporter may view`},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -116,7 +117,7 @@ func (p *parser) portal(f *file) {
 		return
 	}
 	n, out := f.Portal, DefaultPortal()
-	out.Listen, out.Socket, out.Group = n.Listen, p.relative(n.Socket), n.Group
+	out.Listen, out.Socket, out.Group = n.Listen, n.Socket, n.Group
 	out.CertFile, out.KeyFile = p.relative(n.CertFile), p.relative(n.KeyFile)
 	out.URL, out.Issuer, out.ClientID = strings.TrimRight(n.URL, "/"), n.Issuer, n.ClientID
 	out.Login, out.GroupsClaim, out.UserHeader = given(n.Login, out.Login), given(n.GroupsClaim, out.GroupsClaim), given(n.UserHeader, out.UserHeader)
@@ -128,6 +129,9 @@ func (p *parser) portal(f *file) {
 	p.portalRoles(&out, n)
 	p.portalHuman(&out, n)
 	p.portalLimits(&out, n)
+	for _, key := range [][]string{{"portal"}, {"portal", "secret_file"}, {"portal", "cert_file"}, {"portal", "human"}, {"portal", "human", "secret_file"}, {"portal", "human", "work"}} {
+		p.out.Lines[strings.Join(key, ".")] = p.doc.Line(key...)
+	}
 	p.out.Portal = &out
 }
 
@@ -137,6 +141,8 @@ func (p *parser) portalPlace(out *Portal) {
 		p.fail("neither listen nor socket is set", `write listen = "127.0.0.1:9443" or socket = "/run/regwarden/portal.sock", and let a web server with TLS stand before it`, "portal", "listen")
 	case out.Listen != "" && out.Socket != "":
 		p.fail("cannot stand beside listen", "keep one of them", "portal", "socket")
+	case out.Socket != "" && !filepath.IsAbs(out.Socket): // the web server needs it too, and has another directory to begin from
+		p.fail(fmt.Sprintf("%q is no full path", out.Socket), `write it like "/run/regwarden/portal.sock", as the web server does`, "portal", "socket")
 	case out.Listen != "" && (err != nil || at.Port() == 0):
 		p.fail(fmt.Sprintf("%q is no address and port", out.Listen), `write it like "127.0.0.1:9443"; names are not looked up`, "portal", "listen")
 	case out.Listen != "" && out.CertFile == "" && !at.Addr().IsLoopback():
@@ -195,7 +201,11 @@ func (p *parser) portalLogin(out *Portal, n *filePortal) {
 	if len(n.TrustedPeers) > 0 {
 		out.TrustedPeers = p.prefixesAt(n.TrustedPeers, "portal", "trusted_peers")
 	}
+	p.portalIdle(out, n)
 	if out.Login == "header" {
+		if (len(n.Grant) > 0 || len(n.AdminGroups) > 0) && out.GroupsHeader == "" {
+			p.fail("is missing, so that nobody has a group and [[portal.grant]] gives nobody a role", `write the header with the user's groups that the proxy always sets, such as "X-Forwarded-Groups"`, "portal", "groups_header")
+		}
 		if out.Socket == "" && len(out.TrustedPeers) == 0 {
 			p.fail("login = \"header\" believes whoever connects", "set trusted_peers to the proxy that signs people in, or socket instead of listen", "portal", "login")
 		}
@@ -207,6 +217,29 @@ func (p *parser) portalLogin(out *Portal, n *filePortal) {
 	p.portalURL(out.Issuer, true, "https://gitlab.example.org", "portal", "issuer")
 	if out.ClientID == "" {
 		p.fail("is missing", "make an application in GitLab or at the provider and write its ID; docs/project-page.md says how", "portal", "client_id")
+	}
+}
+
+// portalIdle refuses keys that say something to another login only: whoever wrote them believes that they do something. A key at its default is no mistake.
+func (p *parser) portalIdle(out *Portal, n *filePortal) {
+	standard := DefaultPortal()
+	for _, k := range []struct {
+		name   string
+		set    bool
+		logins []string // that read it
+	}{
+		{"issuer", n.Issuer != "", []string{"gitlab", "oidc"}},
+		{"client_id", n.ClientID != "", []string{"gitlab", "oidc"}},
+		{"secret_file", n.SecretFile != "", []string{"gitlab", "oidc"}},
+		{"groups_claim", out.GroupsClaim != standard.GroupsClaim, []string{"oidc"}},
+		{"user_header", out.UserHeader != standard.UserHeader, []string{"header"}},
+		{"name_header", n.NameHeader != "", []string{"header"}},
+		{"groups_header", n.GroupsHeader != "", []string{"header"}},
+		{"trusted_peers", len(n.TrustedPeers) > 0, []string{"header"}},
+	} {
+		if k.set && slices.Contains([]string{"gitlab", "oidc", "header"}, out.Login) && !slices.Contains(k.logins, out.Login) {
+			p.fail(fmt.Sprintf("has no effect with login = %q", out.Login), `remove it, or write login = "`+strings.Join(k.logins, `" or "`)+`"`, "portal", k.name)
+		}
 	}
 }
 

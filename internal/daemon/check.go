@@ -26,14 +26,22 @@ func CheckConfig(c *config.Config) error {
 	if c.Portal != nil {
 		page := *c.Portal
 		look.Portal = &page
-		for _, path := range []*string{&page.SecretFile, &page.Human.SecretFile} {
-			if strings.HasPrefix(*path, config.CredentialPrefix) && credentialsDirectory() == "" {
-				*path = "" // only the service has it
-			}
+		if forService(page.SecretFile) {
+			page.SecretFile = ""
+		}
+		if forService(page.Human.SecretFile) {
+			page.Human.Test = "none" // which cannot be made without
 		}
 	}
-	_, err := makePlan(&look, slog.New(slog.DiscardHandler))
-	return err
+	if _, err := makePlan(&look, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	return checkCertificate(&look)
+}
+
+// forService says that only the service has this secret.
+func forService(path string) bool {
+	return strings.HasPrefix(path, config.CredentialPrefix) && credentialsDirectory() == ""
 }
 
 // CheckHost looks whether this host has what the configuration names, and returns what to look after, one line each. Nothing of it keeps the daemon

@@ -4,15 +4,19 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"os/user"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"regwarden/internal/config"
 	"regwarden/internal/metrics"
@@ -37,18 +41,18 @@ type portalParts struct {
 type refresher func(context.Context, account.User) (account.User, error)
 
 // makePortal makes the parts; an error is a problem with the key that is wrong.
-func makePortal(c *config.Config, refresh refresher, peek func(id, answer string), logger *slog.Logger) (portalParts, error) {
+func makePortal(c *config.Config, refresh refresher, heard func(error), peek func(id, answer string), logger *slog.Logger) (portalParts, error) {
 	p := c.Portal
 	var out portalParts
 	secret, err := secretOf("", p.SecretFile)
 	if err != nil {
-		return out, portalProblem(c, "portal.secret_file", err, "write a file that the daemon's user can read, or \"credential:NAME\" with the NAME of the unit's LoadCredential=")
+		return out, portalProblem(c, "portal.secret_file", err, secretHint)
 	}
-	if out.rights, out.token, err = makeRights(p, refresh); err != nil {
+	if out.rights, out.token, err = makeRights(p, refresh, heard); err != nil {
 		return out, portalProblem(c, "portal", err, "")
 	}
-	if out.test, err = makeTest(p, peek); err != nil {
-		return out, portalProblem(c, "portal.human", err, "")
+	if out.test, err = makeTest(c, peek); err != nil {
+		return out, err
 	}
 	if p.Human.Work > 0 {
 		if out.work, err = human.NewWork(p.Human.Work, 0); err != nil {
@@ -56,7 +60,7 @@ func makePortal(c *config.Config, refresh refresher, peek func(id, answer string
 		}
 	}
 	out.login = login.Options{Mode: login.Mode(p.Login), PublicURL: p.URL, Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: account.NewSecret(secret),
-		GroupsClaim: p.GroupsClaim, UserHeader: p.UserHeader, NameHeader: p.NameHeader, GroupsHeader: p.GroupsHeader, TrustedPeers: p.TrustedPeers, Log: logger}
+		GroupsClaim: p.GroupsClaim, UserHeader: p.UserHeader, NameHeader: p.NameHeader, GroupsHeader: p.GroupsHeader, TrustedPeers: p.TrustedPeers, Heard: heard, Log: logger}
 	for _, who := range p.People {
 		out.login.People = append(out.login.People, account.User{Subject: who.Subject, Username: who.Username, Name: who.Name, Groups: who.Groups})
 	}
@@ -67,11 +71,14 @@ func makePortal(c *config.Config, refresh refresher, peek func(id, answer string
 }
 
 func portalProblem(c *config.Config, key string, err error, hint string) error {
-	return strict.Problems{{File: c.Path, Key: key, Text: err.Error(), Hint: hint}}
+	return strict.Problems{{File: c.Path, Line: c.Lines[key], Key: key, Text: err.Error(), Hint: hint}}
 }
 
+// secretHint is what to do about a secret's file.
+const secretHint = "write a file that the daemon's user can read and that holds the secret, or \"credential:NAME\" with the NAME of the unit's LoadCredential="
+
 // makeRights makes who says what somebody may do, and, for GitLab, whose an API token is.
-func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(context.Context, account.Secret) (account.User, error), error) {
+func makeRights(p *config.Portal, refresh refresher, heard func(error)) (*access.Access, func(context.Context, account.Secret) (account.User, error), error) {
 	view, err := access.ParseLevel(p.View)
 	if err != nil {
 		return nil, nil, err
@@ -80,9 +87,9 @@ func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(conte
 	if err != nil {
 		return nil, nil, err
 	}
-	policy := access.Policy{View: view, Lift: lift, Admins: p.Admins, AdminGroups: p.AdminGroups, OnlySubjects: p.Login == "oidc"}
+	policy := access.Policy{View: view, Lift: lift, Admins: p.Admins, AdminGroups: p.AdminGroups, OnlySubjects: p.Login == "oidc", FoldNames: p.Login == "gitlab"}
 	if p.Login == "gitlab" {
-		source, err := access.NewGitLab(access.GitLabOptions{URL: p.Issuer, Refresh: refresh})
+		source, err := access.NewGitLab(access.GitLabOptions{URL: p.Issuer, Refresh: refresh, Heard: heard})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -106,7 +113,8 @@ func makeRights(p *config.Portal, refresh refresher) (*access.Access, func(conte
 }
 
 // makeTest makes the human test; nil for none.
-func makeTest(p *config.Portal, peek func(id, answer string)) (human.Provider, error) {
+func makeTest(c *config.Config, peek func(id, answer string)) (human.Provider, error) {
+	p := c.Portal
 	switch p.Human.Test {
 	case "none":
 		return nil, nil
@@ -115,11 +123,15 @@ func makeTest(p *config.Portal, peek func(id, answer string)) (human.Provider, e
 	}
 	secret, err := secretOf("", p.Human.SecretFile)
 	if err != nil {
-		return nil, err
+		return nil, portalProblem(c, "portal.human.secret_file", err, secretHint)
 	}
 	host := strings.TrimPrefix(p.URL, "https://")
 	host, _, _ = strings.Cut(host, ":")
-	return human.NewWidget(human.WidgetOptions{Kind: p.Human.Test, SiteKey: p.Human.SiteKey, Secret: account.NewSecret(secret), Hostname: host})
+	test, err := human.NewWidget(human.WidgetOptions{Kind: p.Human.Test, SiteKey: p.Human.SiteKey, Secret: account.NewSecret(secret), Hostname: host})
+	if err != nil {
+		return nil, portalProblem(c, "portal.human", err, "")
+	}
+	return test, nil
 }
 
 // page is the project page that runs.
@@ -130,6 +142,7 @@ type page struct {
 	tally   *portalTally
 	human   config.PortalHuman     // that the test in force was made of
 	trouble atomic.Pointer[string] // why it is not served
+	away    atomic.Pointer[string] // when and why GitLab, or the login provider, did not answer its last request
 }
 
 // portalTally counts human tests and logins for metrics.
@@ -165,7 +178,7 @@ func (d *Daemon) newPage(p *plan) (*page, error) {
 	}
 	out := &page{place: portal.Place{Listen: c.Portal.Listen, Socket: c.Portal.Socket, Group: c.Portal.Group, Cert: c.Portal.CertFile, Key: c.Portal.KeyFile},
 		tally: &portalTally{tests: map[metrics.HumanTest]uint64{}, seen: map[string]uint64{}}}
-	parts, err := makePortal(c, out.refresh, d.options.Peek, d.logger)
+	parts, err := makePortal(c, out.refresh, out.heard, d.options.Peek, d.logger)
 	if err != nil {
 		return nil, err
 	}
@@ -189,14 +202,31 @@ func (p *page) refresh(ctx context.Context, u account.User) (account.User, error
 
 func (p *page) show(w http.ResponseWriter, r *http.Request, n login.Notice) { p.portal.Show(w, r, n) }
 
+// heard keeps how the last request to GitLab, or to the login provider, went.
+func (p *page) heard(err error) {
+	text := ""
+	if err != nil {
+		text = fmt.Sprintf("at %s: %v", time.Now().Format(time.TimeOnly), err)
+	}
+	p.away.Store(&text)
+}
+
 // portalOptions are the pages' by a configuration.
 func (d *Daemon) portalOptions(p *page, c *config.Config, parts portalParts) portal.Options {
 	lift, _ := access.ParseLevel(c.Portal.Lift)
 	l := c.Portal.Limits
 	return portal.Options{URL: c.Portal.URL, Door: p.door, Rights: parts.rights, Backend: portalBackend{d}, Test: parts.test, Work: parts.work, TestName: c.Portal.Human.Test,
-		Token: parts.token, Provider: c.Portal.Issuer, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: c.TrustedProxies,
+		Token: parts.token, Provider: c.Portal.Issuer, Realm: c.Portal.Login, LiftFrom: lift, ClientHeader: c.Portal.ClientHeader, TrustedProxies: believed(c),
 		Limits: portal.Limits{UserHour: l.UserHour, ProjectDay: l.ProjectDay, AddressDay: l.AddressDay, FailuresHour: l.FailuresHour, Probation: l.Probation},
 		Demo:   c.Portal.Login == "demo", Tested: p.tally.tested, SignedIn: p.tally.signedIn, Log: d.logger}
+}
+
+// believed are the proxies that say the visitor's address. Who may say who somebody is may say from where, too.
+func believed(c *config.Config) []netip.Prefix {
+	if c.Portal.Login != "header" {
+		return c.TrustedProxies
+	}
+	return slices.Concat(c.TrustedProxies, c.Portal.TrustedPeers)
 }
 
 // servePage answers until ctx ends. An address that is taken keeps nobody from being blocked.
@@ -225,7 +255,7 @@ func (d *Daemon) reloadPage(now *config.Config) error {
 	if d.page == nil || now.Portal == nil {
 		return nil
 	}
-	parts, err := makePortal(now, d.page.refresh, d.options.Peek, d.logger)
+	parts, err := makePortal(now, d.page.refresh, d.page.heard, d.options.Peek, d.logger)
 	if err != nil {
 		return err
 	}
@@ -242,7 +272,7 @@ func checkPortal(c *config.Config, logger *slog.Logger) error {
 	if c.Portal == nil {
 		return nil
 	}
-	_, err := makePortal(c, nil, nil, logger)
+	_, err := makePortal(c, nil, nil, nil, logger)
 	return err
 }
 
@@ -270,15 +300,41 @@ func portalRestarts(a, b *config.Portal) []string {
 	return out
 }
 
-// pageTrouble is why the page is not served; "" if it is.
-func (d *Daemon) pageTrouble() string {
+// pageTroubles are why the page is not served, and why nobody can sign in or unblock there.
+func (d *Daemon) pageTroubles() (out []string) {
 	if d.page == nil {
-		return ""
+		return nil
 	}
-	if text := d.page.trouble.Load(); text != nil {
-		return *text
+	for _, t := range []struct {
+		what string
+		why  *atomic.Pointer[string]
+	}{{"the project page is not served: ", &d.page.trouble}, {"the project page had no answer from GitLab or its login provider ", &d.page.away}} {
+		if text := t.why.Load(); text != nil && *text != "" {
+			out = append(out, t.what+*text)
+		}
 	}
-	return ""
+	return out
+}
+
+// checkCertificate looks whether the page could be served with its certificate. The daemon itself starts without and tries again: it has more to do. What this
+// user may not read is no mistake.
+func checkCertificate(c *config.Config) error {
+	if c.Portal == nil {
+		return nil
+	}
+	if err := certificate(c.Portal); err != nil && !errors.Is(err, fs.ErrPermission) {
+		return portalProblem(c, "portal.cert_file", fmt.Errorf("cannot be used with key_file, so that the page would not be served: %w", err),
+			"write the paths of a PEM certificate and of its key, or remove both and let a web server with TLS stand before it")
+	}
+	return nil
+}
+
+func certificate(p *config.Portal) error {
+	if p.CertFile == "" {
+		return nil
+	}
+	_, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
+	return err
 }
 
 // checkPage looks whether this host has what the project page names.
@@ -289,14 +345,12 @@ func checkPage(c *config.Config) []string {
 	}
 	var out []string
 	for _, path := range []string{p.SecretFile, p.Human.SecretFile} {
-		if strings.HasPrefix(path, config.CredentialPrefix) && credentialsDirectory() == "" {
+		if forService(path) {
 			out = append(out, fmt.Sprintf("portal: %s is given to the service only; whether it is there was not looked at", path))
 		}
 	}
-	if p.CertFile != "" {
-		if _, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile); err != nil {
-			out = append(out, fmt.Sprintf("portal: cert_file and key_file cannot be used: %v", err))
-		}
+	if err := certificate(p); errors.Is(err, fs.ErrPermission) {
+		out = append(out, fmt.Sprintf("portal: cert_file and key_file may not be read by this user; run the check as the daemon's user, or give it the right: %v", err))
 	}
 	if p.Group != "" {
 		if _, err := user.LookupGroup(p.Group); err != nil {

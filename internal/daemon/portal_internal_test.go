@@ -166,14 +166,14 @@ func TestAReloadOfThePage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "r.toml")
 	load := func(text string) *config.Config {
 		t.Helper()
-		c, err := config.Parse(path, []byte("[[source]]\npath = \"a.log\"\n[portal]\nsocket = \"page.sock\"\nurl = \"https://blocks.example.org\"\n"+text+
+		c, err := config.Parse(path, []byte("[[source]]\npath = \"a.log\"\n[portal]\nsocket = \"/run/page.sock\"\nurl = \"https://blocks.example.org\"\n"+text+
 			"[[portal.grant]]\ngroup = \"web\"\nnamespace = \"acme\"\nrole = \"developer\"\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return c
 	}
-	const header, oidc = "login = \"header\"\n", "login = \"oidc\"\nissuer = \"https://id.example.org\"\nclient_id = \"a\"\n"
+	const header, oidc = "login = \"header\"\ngroups_header = \"X-Groups\"\n", "login = \"oidc\"\nissuer = \"https://id.example.org\"\nclient_id = \"a\"\n"
 	st, err := store.Open(filepath.Join(t.TempDir(), "state.db"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -198,8 +198,9 @@ func TestAReloadOfThePage(t *testing.T) {
 	for _, row := range []struct{ text, changed, restart string }{
 		{header, "[]", "[]"},
 		{header + "lift = \"owner\"\n", "[the project page]", "[]"},
-		{oidc, "[]", "[portal.login]"},
-		{oidc, "[]", "[portal.login]"}, // it still does
+		{header + "lift = \"owner\"\n[portal.limits]\nuser_hour = 5\n", "[the project page]", "[]"},
+		{oidc, "[]", "[portal.login portal's headers]"},
+		{oidc, "[]", "[portal.login portal's headers]"}, // it still does
 	} {
 		next = load(row.text)
 		result, err := d.Reload(t.Context(), control.Peer{})

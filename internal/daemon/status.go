@@ -18,9 +18,7 @@ func (d *Daemon) Status(context.Context) (control.Status, error) {
 		return s, stopped
 	}
 	s.Version, s.Since = d.options.Version, d.since
-	if text := d.pageTrouble(); text != "" {
-		s.Warnings = append(s.Warnings, "the project page is not served: "+text)
-	}
+	s.Warnings = append(s.Warnings, d.pageTroubles()...)
 	return s, nil
 }
 

@@ -3,7 +3,6 @@ package portal
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,14 +41,11 @@ func (p *Portal) api(w http.ResponseWriter, r *http.Request, do func(*Portal, *h
 	body, err := p.apiAnswer(r, do)
 	if err != nil {
 		status, title, m := p.explain(err)
-		var bad *badRequest
-		if errors.As(err, &bad) {
-			status, title, m.Text = http.StatusBadRequest, "The request cannot be read", bad.text
-		}
 		if status == http.StatusUnauthorized {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="regwarden"`)
 			m.Text = "Send a token of GitLab with the scope read_api, as Authorization: Bearer or PRIVATE-TOKEN."
 		}
+		p.retryAfter(w, status, err)
 		write(w, status, "application/problem+json", problem{"about:blank", title, status, m.Text})
 		return
 	}
@@ -203,6 +199,9 @@ func (p *Portal) apiChallenge(r *http.Request, u account.User, project string) (
 		return nil, &ErrReblocked{v.Reblock}
 	case o.Test == nil:
 		return nil, errNoTest
+	}
+	if err := o.room(r.Context(), u, level, project, v.Address); err != nil {
+		return nil, err
 	}
 	binding := o.binding(u, project, v.Address)
 	c, err := o.Test.Challenge(r.Context(), binding)

@@ -54,6 +54,7 @@ func sources(list []string) string {
 
 // guard stands before everything: who asks too often is sent away, a form of another site too, and every answer says what browsers may do with it.
 func (p *Portal) guard(next http.Handler) http.Handler {
+	p.origins.SetDenyHandler(http.HandlerFunc(p.otherSite))
 	inner := p.origins.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o := p.o.Load()
@@ -77,6 +78,17 @@ func (p *Portal) guard(next http.Handler) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		inner.ServeHTTP(w, r)
 	})
+}
+
+// otherSite refuses what another site has sent, or a proxy that passes another host's name on.
+func (p *Portal) otherSite(w http.ResponseWriter, r *http.Request) {
+	const title = "This came from another site"
+	text := "A form is taken from this page itself only, as it is at " + p.o.Load().URL + ". Nothing was changed. Please open it there and send it again."
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		write(w, http.StatusForbidden, "application/problem+json", problem{"about:blank", title, http.StatusForbidden, text})
+		return
+	}
+	p.show(w, r, http.StatusForbidden, "message", title, message{Status: http.StatusForbidden, Text: text})
 }
 
 // visits count the requests of each address in the running minute. The zero value is ready.

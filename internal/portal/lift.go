@@ -12,6 +12,7 @@ import (
 	"unicode"
 
 	"regwarden/detector"
+	"regwarden/internal/portal/access"
 	"regwarden/internal/portal/account"
 	"regwarden/internal/portal/human"
 )
@@ -93,15 +94,17 @@ func (p *Portal) lift(ctx context.Context, w wanted) (Lifted, error) {
 	}
 	defer p.turns.take(w.user.Subject).Unlock()
 	now := o.Clock()
-	failures, uses := o.failures(w.user), o.uses(w, view.Address)
-	if err := o.Backend.Room(ctx, now, append(uses, failures)...); err != nil {
+	failures, uses := o.failures(w.user), o.uses(w.user, level, w.project, view.Address)
+	if err := o.room(ctx, w.user, level, w.project, view.Address); err != nil {
 		return Lifted{}, err
 	}
 	if err := p.test(ctx, w, view.Address, failures, now); err != nil {
 		return Lifted{}, err
 	}
-	if err := o.Backend.Use(ctx, now, uses...); err != nil {
-		return Lifted{}, err
+	if len(uses) > 0 {
+		if err := o.Backend.Use(ctx, now, uses...); err != nil {
+			return Lifted{}, err
+		}
 	}
 	return o.Backend.Lift(ctx, Lift{Project: w.project, ID: view.ID, By: o.by(w.user), Reason: reason, Reblocks: o.reblocks(level), Probation: o.Limits.Probation})
 }
@@ -141,11 +144,19 @@ func (o *Options) failures(u account.User) Quota {
 	return Quota{What: "failed human tests of " + u.Subject, Max: o.Limits.FailuresHour, Window: time.Hour}
 }
 
-// uses are the quotas of a lift.
-func (o *Options) uses(w wanted, address string) []Quota {
+// room says whether somebody may lift now, as far as the quotas go: nil, or a *Full.
+func (o *Options) room(ctx context.Context, u account.User, level access.Level, project, address string) error {
+	return o.Backend.Room(ctx, o.Clock(), append(o.uses(u, level, project, address), o.failures(u))...)
+}
+
+// uses are the quotas of a lift. Admins have none: they are who is asked when the members' are full, and theirs take nothing from those.
+func (o *Options) uses(u account.User, level access.Level, project, address string) []Quota {
+	if level >= access.Admin {
+		return nil
+	}
 	return []Quota{
-		{What: "unblocks by " + w.user.Subject, Max: o.Limits.UserHour, Window: time.Hour},
-		{What: "unblocks for project " + w.project, Max: o.Limits.ProjectDay, Window: 24 * time.Hour},
+		{What: "unblocks by " + u.Subject, Max: o.Limits.UserHour, Window: time.Hour},
+		{What: "unblocks for project " + project, Max: o.Limits.ProjectDay, Window: 24 * time.Hour},
 		{What: "unblocks of address " + address, Max: o.Limits.AddressDay, Window: 24 * time.Hour},
 	}
 }

@@ -59,7 +59,7 @@ func (p *Portal) show(w http.ResponseWriter, r *http.Request, status int, name, 
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w)
+	_, _ = w.Write(escaped(b.Bytes()))
 }
 
 func cmpOr(texts ...string) string {
@@ -113,10 +113,20 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, err error, blockID
 	if status == http.StatusUnauthorized {
 		m.SignIn = signIn(r)
 	}
-	if status == http.StatusServiceUnavailable {
+	p.retryAfter(w, status, err)
+	p.show(w, r, status, "message", title, m)
+}
+
+// retryAfter says when to come again, where that is known: when a quota has room, or when somebody who is away may be back.
+func (p *Portal) retryAfter(w http.ResponseWriter, status int, err error) {
+	var full *Full
+	switch {
+	case errors.As(err, &full):
+		wait := full.Again.Sub(p.o.Load().Clock())
+		w.Header().Set("Retry-After", strconv.Itoa(max(1, int((wait+time.Second-1)/time.Second))))
+	case status == http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "30")
 	}
-	p.show(w, r, status, "message", title, m)
 }
 
 // explain is an error as a status, a title and what to do.
@@ -124,7 +134,10 @@ func (p *Portal) explain(err error) (int, string, message) {
 	o := p.o.Load()
 	var full *Full
 	var reblocked *ErrReblocked
+	var bad *badRequest
 	switch {
+	case errors.As(err, &bad):
+		return http.StatusBadRequest, "The request cannot be read", message{Text: bad.text}
 	case errors.Is(err, access.ErrPath), errors.Is(err, access.ErrNotFound):
 		return http.StatusNotFound, "There is no such page", message{Text: "There is no such page, or you may not see it. If you are a member of the project, look at its path: it is written as in its address, such as acme/web."}
 	case errors.Is(err, access.ErrSignIn):
@@ -146,11 +159,14 @@ func (p *Portal) explain(err error) (int, string, message) {
 	case errors.Is(err, errNoTest), errors.Is(err, errNoReason), errors.Is(err, errLongReason):
 		return http.StatusUnprocessableEntity, "It was not unblocked", message{Text: upper(err.Error()) + "."}
 	case errors.Is(err, human.ErrWrong), errors.Is(err, human.ErrExpired), errors.Is(err, human.ErrSpent), errors.Is(err, human.ErrNotYours):
-		return http.StatusUnprocessableEntity, "The human test was not passed", message{Text: upper(err.Error()) + ". Please try the new one."}
+		return http.StatusUnprocessableEntity, "The human test was not passed", message{Text: upper(err.Error()) + "." + tryAgain}
 	}
 	o.Log.Error("the project page cannot answer", "error", err)
 	return http.StatusInternalServerError, "This cannot be shown now", message{Text: "The operator's log says why."}
 }
+
+// tryAgain follows a failed test where there is a new one.
+const tryAgain = " Please try the new one."
 
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
@@ -390,6 +406,8 @@ type blockBody struct {
 	Problem string
 	// TestAway says that there is no human test now.
 	TestAway bool
+	// Full says which quota has no room, and when it has again.
+	Full string
 }
 
 func (p *Portal) block(w http.ResponseWriter, r *http.Request, path, id string) {
@@ -416,7 +434,19 @@ func (p *Portal) showBlock(w http.ResponseWriter, r *http.Request, status int, u
 	}
 	v, _ := viewBlock(b, x.project, level, o, o.Clock())
 	body := blockBody{Path: x.project, Link: projectLink(x.project), Block: v, Action: v.Link, Reason: x.reason, MaxReason: maxReason, Problem: problem}
-	if v.May && o.Test != nil {
+	err = nil
+	if v.May {
+		err = o.room(r.Context(), u, level, x.project, v.Address)
+	}
+	var full *Full
+	switch {
+	case errors.As(err, &full): // before anybody writes a reason and reads digits for nothing
+		_, _, m := p.explain(err)
+		body.Full, body.Problem = m.Text, strings.TrimSuffix(problem, tryAgain)
+	case err != nil:
+		p.fail(w, r, err, x.id)
+		return
+	case v.May && o.Test != nil:
 		c, err := o.Test.Challenge(r.Context(), o.binding(u, x.project, v.Address))
 		if err != nil {
 			o.Log.Warn("there is no human test now", "provider", o.TestName, "error", err)
@@ -438,7 +468,7 @@ func (p *Portal) showBlock(w http.ResponseWriter, r *http.Request, status int, u
 				body.Sound = v.Link + "/sound?challenge=" + url.QueryEscape(c.ID)
 			}
 		}
-	} else {
+	default:
 		body.TestAway = v.May
 	}
 	p.show(w, r, status, "block", "Blocked server "+v.Address, body)
@@ -460,7 +490,7 @@ func (p *Portal) unblock(w http.ResponseWriter, r *http.Request, path, id string
 	}
 	o := p.o.Load()
 	if err := r.ParseForm(); err != nil {
-		p.show(w, r, http.StatusBadRequest, "message", "The form cannot be read", message{Status: http.StatusBadRequest, Text: "It is too long or broken. Please go back and send it again."})
+		p.fail(w, r, &badRequest{"The form is too long or broken. Please go back and send it again."}, "")
 		return
 	}
 	x := wanted{user: u, project: path, id: id, reason: r.PostForm.Get("reason"), form: r.PostForm}

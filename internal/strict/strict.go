@@ -220,7 +220,7 @@ func (d *Document) Nth(n int, key ...string) (line int, exact bool) {
 			if table == parent || table == want {
 				seen++
 			}
-			if seen <= n && (table == want || table == parent && line == 0) {
+			if seen <= n && (table == want || table == parent) {
 				line, exact = i+1, table == want && seen == n
 			}
 			if exact {
@@ -247,9 +247,15 @@ func (d *Document) Nth(n int, key ...string) (line int, exact bool) {
 	return line, false
 }
 
-// Nearest returns the candidate that is at most two edits (or a third of the word) away, or "".
+// Nearest returns the candidate that is at most two edits (or a third of the word) away, or ""; one that is the word and more before all but a slip of one letter.
 func Nearest(word string, candidates []string) string {
 	best, at := "", max(2, len(word)/3)+1
+	for _, c := range candidates {
+		if strings.HasPrefix(c, strings.ToLower(word)+"_") {
+			best, at = c, min(at, 2)
+			break
+		}
+	}
 	for _, c := range candidates {
 		if n := distance(strings.ToLower(word), c); n < at {
 			best, at = c, n

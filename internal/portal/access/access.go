@@ -39,6 +39,8 @@ type Policy struct {
 	CacheFor    time.Duration // how long a look may rely on an earlier answer; default 60 s
 	// OnlySubjects refuses usernames in Admins: at many OpenID providers people choose theirs.
 	OnlySubjects bool
+	// FoldNames takes names in Admins that differ in case only for the same, as GitLab does.
+	FoldNames bool
 }
 
 // Access decides by a policy over a source. It is safe for concurrent use.

@@ -21,7 +21,7 @@ func (a *Access) Admin(u account.User) bool {
 			if subject == u.Subject {
 				return true
 			}
-		} else if u.Username != "" && strings.EqualFold(name, u.Username) { // GitLab's usernames differ in more than case
+		} else if u.Username != "" && (name == u.Username || a.policy.FoldNames && strings.EqualFold(name, u.Username)) {
 			return true
 		}
 	}

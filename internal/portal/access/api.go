@@ -25,6 +25,7 @@ type api struct {
 	base    string // without a slash at the end
 	client  *http.Client
 	refresh func(context.Context, account.User) (account.User, error)
+	heard   func(error)
 	free    chan struct{}
 }
 
@@ -41,7 +42,7 @@ func newAPI(base string, u *url.URL, o GitLabOptions) api {
 		}
 		return nil
 	}
-	return api{base: base + "/api/v4", client: &client, refresh: o.Refresh, free: make(chan struct{}, atOnce)}
+	return api{base: base + "/api/v4", client: &client, refresh: o.Refresh, heard: o.Heard, free: make(chan struct{}, atOnce)}
 }
 
 // errOver is a token that GitLab no longer takes.
@@ -70,7 +71,20 @@ func (a *api) get(ctx context.Context, u *account.User, path string, into any) (
 	return moved, err
 }
 
+// once asks, and tells whether there was an answer. A visitor who went away in the meantime says nothing about GitLab.
 func (a *api) once(ctx context.Context, token account.Secret, path string, into any) (moved bool, err error) {
+	moved, err = a.ask(ctx, token, path, into)
+	switch {
+	case a.heard == nil || ctx.Err() != nil:
+	case errors.Is(err, ErrAway):
+		a.heard(err)
+	default:
+		a.heard(nil)
+	}
+	return moved, err
+}
+
+func (a *api) ask(ctx context.Context, token account.Secret, path string, into any) (moved bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	select {

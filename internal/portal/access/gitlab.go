@@ -28,6 +28,8 @@ type GitLabOptions struct {
 	Client *http.Client // nil is one of its own; a request never takes longer than 3 s
 	// Refresh gets the person of this context a new token in place of one that is over: login.Door.Refresh. nil is never.
 	Refresh func(context.Context, account.User) (account.User, error)
+	// Heard is told after each request: nil if GitLab answered, whatever it said, or why it did not. nil is nobody.
+	Heard func(error)
 }
 
 // GitLab is a Source that asks GitLab's API with the person's own token.

@@ -405,7 +405,7 @@ func TestMineIsBounded(t *testing.T) {
 }
 
 func TestAdmins(t *testing.T) {
-	h := start(t, access.Policy{Admins: []string{"Root", "sub:7"}})
+	h := start(t, access.Policy{Admins: []string{"Root", "sub:7"}, FoldNames: true})
 	h.Project("acme/web", false)
 	admin := h.as(root)
 	if l, err := h.View(t.Context(), admin, "acme/web"); l != access.Admin || err != nil {
@@ -499,5 +499,31 @@ func TestWhoseTokenItIs(t *testing.T) {
 	}
 	if h.renewed > 0 {
 		t.Error("a token without a session is never refreshed")
+	}
+}
+
+// TestWhetherGitLabAnswersIsTold for the operator. What it says of a person is an answer; a visitor who goes away is none.
+func TestWhetherGitLabAnswersIsTold(t *testing.T) {
+	gitlab := portaltest.NewGitLab()
+	gitlab.Add(dana)
+	server := httptest.NewServer(gitlab)
+	defer server.Close()
+	var heard []string
+	source, err := access.NewGitLab(access.GitLabOptions{URL: server.URL, Heard: func(err error) { heard = append(heard, fmt.Sprint(errors.Is(err, access.ErrAway))) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := account.User{Subject: fmt.Sprint(dana.ID), Username: dana.Username, Token: account.NewSecret(gitlab.Token(dana.ID))}
+	ask := func(ctx context.Context) { _, _ = source.Level(ctx, u, "acme/none") }
+	ask(t.Context())
+	gitlab.Away(true)
+	ask(t.Context())
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	ask(gone)
+	gitlab.Away(false)
+	ask(t.Context())
+	if got := strings.Join(heard, " "); got != "false true false" {
+		t.Errorf("want an answer, none, an answer; got away: %s", got)
 	}
 }

@@ -106,3 +106,22 @@ func TestNamesOfLevels(t *testing.T) {
 		t.Error("a level between two is called like the lower")
 	}
 }
+
+// TestAdminsAreNamedExactly where the provider may have root1 and ROOT1 as two people; at GitLab they are one.
+func TestAdminsAreNamedExactly(t *testing.T) {
+	source, err := access.NewGroups(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fold := range []bool{false, true} {
+		a, err := access.New(source, access.Policy{Admins: []string{"root1"}, FoldNames: fold})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, want := range map[string]bool{"root1": true, "ROOT1": fold, "root": false} {
+			if got := a.Admin(account.User{Subject: name, Username: name}); got != want {
+				t.Errorf("%s, case ignored %v: want %v, got %v", name, fold, want, got)
+			}
+		}
+	}
+}

@@ -48,6 +48,9 @@ func (d *Door) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v, err := p.exchange(r.Context(), q.Get("code"), a)
+	if r.Context().Err() == nil { // else the visitor went away, not the provider
+		d.o.hear(err)
+	}
 	if errors.Is(err, errAway) {
 		d.o.Log.Warn("login provider is away", "issuer", d.o.Issuer, "error", err)
 		d.away(w, r, a.To)

@@ -58,6 +58,8 @@ type Options struct {
 	Lifetime    time.Duration // signed out after so long; default 8 hours
 	MaxSessions int           // the one unused longest goes; default 10,000
 
+	Heard func(error) // told after each request to the provider: nil if it answered, or why it did not; nil is nobody
+
 	Show func(http.ResponseWriter, *http.Request, Notice) // makes a page of what the door has to say; nil is plain text
 	Log  *slog.Logger                                     // nil is silent
 }

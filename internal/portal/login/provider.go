@@ -86,6 +86,7 @@ func (p *provider) get(ctx context.Context) (*found, error) {
 	if err != nil {
 		p.failed, p.at = fmt.Errorf("%w: %s", errAway, tidy(err.Error())), time.Now()
 		p.o.Log.Warn("login provider is away", "issuer", p.o.Issuer, "error", p.failed) // once an attempt, however many visitors come
+		p.o.hear(p.failed)
 		return nil, p.failed
 	}
 	p.found = &found{o: p.o, client: p.client, oidc: o, oauth: oauth2.Config{ClientID: p.o.ClientID, ClientSecret: p.o.ClientSecret.Reveal(),
@@ -94,7 +95,19 @@ func (p *provider) get(ctx context.Context) (*found, error) {
 		p.found.oauth.Endpoint.AuthStyle = oauth2.AuthStyleInParams
 	}
 	p.failed = nil
+	p.o.hear(nil)
 	return p.found, nil
+}
+
+// hear tells how a request to the provider went. One that was refused has an answer.
+func (o *Options) hear(err error) {
+	if o.Heard == nil {
+		return
+	}
+	if !errors.Is(err, errAway) {
+		err = nil
+	}
+	o.Heard(err)
 }
 
 // sameScheme refuses endpoints without TLS of a provider that has it.
@@ -219,7 +232,11 @@ func (p *provider) renew(ctx context.Context, v *visit) error {
 	defer cancel()
 	token, err := f.oauth.TokenSource(ctx, &oauth2.Token{RefreshToken: v.refresh.Reveal()}).Token()
 	if err != nil {
-		if err = plainError(err); !errors.Is(err, errAway) {
+		err = plainError(err)
+	}
+	p.o.hear(err)
+	if err != nil {
+		if !errors.Is(err, errAway) {
 			v.refresh = account.Secret{} // it will not become good again
 		}
 		return err
