@@ -138,7 +138,7 @@ func (m *Matcher) sighting(g *Glance, target targetKey, at int64) sighting {
 		s.key = m.targetHash(target)
 	}
 	if s.outcome == Success {
-		s.agent = uint8((xxhash.Sum64String(g.Agent) ^ m.seed[0]) * 0x9e3779b97f4a7c15 >> 59) // one of 32, and nobody can choose which two share a place
+		s.agent = uint8((xxhash.Sum64String(g.Agent) ^ m.seed[0]) * 0x9e3779b97f4a7c15 >> (64 - agentBits)) // nobody can choose which two share a place
 	}
 	return s
 }

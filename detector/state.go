@@ -12,7 +12,7 @@ import (
 
 // The state is written as: the seed, the length of a JSON part and the part, the bits of the watch, and then each record that is of use as its table, key,
 // count, end, last and the words up to the last that is not zero, and a checksum of it all. All numbers are little-endian.
-const stateVersion = 2
+const stateVersion = 3
 
 // stateHead is the part of the state that is small enough for JSON.
 type stateHead struct {

@@ -15,11 +15,13 @@ const (
 	tallyFailure
 	tallyNeutral
 	tallyGeneration
-	tallyNow                     // requests in this generation
-	tallyAgents                  // bitmap of user agents
-	tallyServed                  // bitmap of the services that served the target last, in this generation
-	tallyWas                     // and in the one before, where it was not seen since
-	tallyWords  = 16 - headWords // a record is one line of the core's cache
+	tallyNow    // requests in this generation
+	tallyServed // bitmap of the services that served the target last, in this generation
+	tallyWas    // and in the one before, where it was not seen since
+	tallyAgents // bitmap of user agents, to the record's end
+
+	tallyWords = 16 - headWords // a record is one line of the core's cache
+	agentBits  = 7              // of an agent's place there: 4 words of 32
 )
 
 // service is what can fail by itself: a rule's storm guard asks whether others are still served by what the rule is about.
@@ -161,7 +163,7 @@ func (s *tallies) add(g *sighting, at int) {
 	rec[tallyOf[g.outcome]]++
 	rec[tallyNow]++
 	if g.outcome == Success { // whoever only fails could name a new agent each time to look like a crowd
-		rec[tallyAgents] |= 1 << g.agent
+		rec[tallyAgents+g.agent>>5] |= 1 << (g.agent & 31)
 	}
 	if rec[tallyNow] == 1 {
 		s.active++
@@ -229,7 +231,7 @@ func (s *tallies) age(rec []uint32) {
 		rec[tallyNow] = 0
 		rec[tallyWas], rec[tallyServed] = rec[tallyServed]&0xffff, 0
 		if rec[tallyGeneration]%12 == 0 { // agents of the last hour count
-			rec[tallyAgents] = 0
+			clear(rec[tallyAgents:])
 		}
 	}
 }
@@ -238,7 +240,7 @@ func (s *tallies) age(rec []uint32) {
 type traffic struct {
 	success, failure uint32
 	share            float64 // of all requests that were seen
-	agents           int     // different user agents, of at most 32
+	agents           int     // different user agents; few in a hundred times two of five share a place
 	seen             float64 // all requests of everybody
 }
 
@@ -258,7 +260,13 @@ func (s *tallies) of(target targetKey) traffic {
 	}
 	rec := s.table.record(i)
 	s.age(rec)
+	agents := 0
+	for _, w := range rec[tallyAgents:] {
+		agents += bits.OnesCount32(w)
+	}
 	n := float64(rec[tallySuccess]) + float64(rec[tallyFailure]) + float64(rec[tallyNeutral])
 	return traffic{success: rec[tallySuccess], failure: rec[tallyFailure], share: n / max(s.total, 1),
-		agents: bits.OnesCount32(rec[tallyAgents]), seen: s.total}
+		agents: agents, seen: s.total}
 }
+
+var _ [tallyWords - tallyAgents - 1<<agentBits/32]struct{} // there is room for them
