@@ -46,7 +46,7 @@ func runExplain(cmd *cobra.Command, f replayFlags, args []string) error {
 	}
 	in, err := explained(args)
 	if err != nil {
-		return &exitError{code: 1, err: err}
+		return unreadLog(cmd, err)
 	}
 	defer in.Close()
 	if err := explainLines(cmd.OutOrStdout(), sources.NewLineReader(in), x, f.json); err != nil {
