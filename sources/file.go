@@ -55,6 +55,8 @@ type FilesOptions struct {
 	From string
 	// Logger is told of files that cannot be read, once for each change; nil is silence.
 	Logger *slog.Logger
+	// Trouble is told what keeps a path from being read, as the log is, and "" when that is over or the path is followed no more. The goroutine of the path calls it; nil is nobody.
+	Trouble func(path, text string)
 	// Poll looks at idle files four times a second instead of watching them.
 	Poll bool
 }
@@ -66,6 +68,7 @@ type Files struct {
 	patterns []string
 	fromEnd  bool
 	log      *slog.Logger
+	trouble  func(path, text string)
 	poll     bool
 }
 
@@ -79,9 +82,12 @@ func NewFiles(o FilesOptions) (*Files, error) {
 	if o.From != "" && o.From != "end" && o.From != "start" {
 		return nil, fmt.Errorf("source %s: from: %q is neither \"end\" nor \"start\"", o.Name, o.From)
 	}
-	s := &Files{name: o.Name, fromEnd: o.From != "start", log: o.Logger, poll: o.Poll}
+	s := &Files{name: o.Name, fromEnd: o.From != "start", log: o.Logger, trouble: o.Trouble, poll: o.Poll}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.trouble == nil {
+		s.trouble = func(string, string) {}
 	}
 	for _, path := range o.Paths {
 		if err := s.add(path); err != nil {
@@ -201,7 +207,7 @@ func (r *filesRun) serve(ctx context.Context) {
 func (r *filesRun) follow(ctx context.Context, path string, p *Position, fromEnd, forget bool) {
 	r.followed[path] = true
 	r.claims.follow(path)
-	f := &follower{source: r.name, path: path, emit: r.emit, log: r.log, poll: r.poll, forget: forget, claims: r.claims, fromEnd: fromEnd}
+	f := &follower{source: r.name, path: path, emit: r.emit, log: r.log, tell: r.trouble, poll: r.poll, forget: forget, claims: r.claims, fromEnd: fromEnd}
 	r.all.Go(func() {
 		err := f.run(ctx, p)
 		r.claims.unfollow(path)
