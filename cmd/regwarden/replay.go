@@ -95,7 +95,11 @@ func runReplay(cmd *cobra.Command, f replayFlags, files []string) error {
 
 // unreadLog is the error of a log that cannot be read, with what to type instead where that helps.
 func unreadLog(cmd *cobra.Command, err error) error {
-	e := &exitError{code: exitWrong, err: err}
+	var e *exitError
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &exitError{code: exitWrong, err: err}
 	var c *sources.Compressed
 	if errors.As(err, &c) {
 		e.hint = fmt.Sprintf("unpack it on the way: %s %s | %s -", c.Cat, c.Path, cmd.CommandPath())
