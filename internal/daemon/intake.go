@@ -51,6 +51,7 @@ type intake struct {
 	out     chan<- message
 	free    chan *detector.Findings
 	cancel  context.CancelFunc
+	claims  *sources.Claims // of all sources of files
 	done    sync.WaitGroup
 	// ended tells the core that a source has ended and why.
 	ended func(source string, err error)
@@ -84,8 +85,9 @@ func (in *intake) troubles() map[place]string {
 func (in *intake) start(list []config.Source, positions map[string]map[string]sources.Position, pending map[place][]byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	in.cancel = cancel
+	in.claims = sources.NewClaims()
 	for _, s := range list {
-		src, err := openSource(s, in.logger, func(path, text string) { in.tell(place{s.Name, path}, text) })
+		src, err := in.open(s)
 		if err != nil {
 			in.ended(s.Name, err)
 			continue
@@ -108,14 +110,15 @@ func (in *intake) stop() {
 	}
 }
 
-func openSource(s config.Source, logger *slog.Logger, trouble func(path, text string)) (sources.Source, error) {
+func (in *intake) open(s config.Source) (sources.Source, error) {
 	switch s.Type {
 	case "stdin":
 		return sources.NewStdin(s.Name, stdin), nil
 	case "journal":
-		return sources.NewJournal(sources.JournalOptions{Name: s.Name, Units: s.Units, Matches: s.Matches, Logger: logger})
+		return sources.NewJournal(sources.JournalOptions{Name: s.Name, Units: s.Units, Matches: s.Matches, Logger: in.logger})
 	}
-	return sources.NewFiles(sources.FilesOptions{Name: s.Name, Paths: s.Paths, From: s.From, Logger: logger, Trouble: trouble, Poll: s.Poll})
+	return sources.NewFiles(sources.FilesOptions{Name: s.Name, Paths: s.Paths, From: s.From, Logger: in.logger,
+		Trouble: func(path, text string) { in.tell(place{s.Name, path}, text) }, Claims: in.claims, Poll: s.Poll})
 }
 
 // listener turns one source's batches into messages. emit is called by one goroutine a path.

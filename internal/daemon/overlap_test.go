@@ -71,3 +71,31 @@ func TestReloadRefusesAFileOfTwoSources(t *testing.T) {
 		t.Errorf("the reload said %v", err)
 	}
 }
+
+// TestALaterFileOfTwoPatternsIsReadOnce: at the start there was nothing to refuse.
+func TestALaterFileOfTwoPatternsIsReadOnce(t *testing.T) {
+	h := newHost(t, "dry_run = true\n[[source]]\nname = \"one\"\nfrom = \"start\"\nformat = \"nginx\"\npath = \"a*.log\"\n[[source]]\nname = \"two\"\nfrom = \"start\"\nformat = \"nginx\"\npath = \"*b.log\"\n", nil)
+	h.run()
+	h.write("ab.log", line("203.0.113.7"))
+	h.until("the file of both is counted", func() bool { return h.lines() >= 1 })
+	h.write("az.log", line("203.0.113.7")) // which are found after it
+	h.write("zb.log", line("203.0.113.7"))
+	h.until("the files of each are counted", func() bool { return h.lines() >= 3 })
+	s, err := h.client.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	readers := 0
+	for _, src := range s.Sources {
+		if strings.HasSuffix(src.Path, "/ab.log") && src.Lines > 0 {
+			readers++
+		}
+	}
+	if readers != 1 || h.lines() != 3 {
+		t.Errorf("%d sources read it, and %d lines are counted", readers, h.lines())
+	}
+	h.kill(syscall.SIGTERM)
+	if n := strings.Count(h.log.String(), "another source follows this file too"); n != 1 {
+		t.Errorf("it was said %d times:\n%s", n, h.log.String())
+	}
+}
