@@ -83,6 +83,13 @@ func read(fsys fs.FS, dir, prefix string) (map[string]ruleFile, error) {
 		if filepath.Ext(name) != ".toml" || strings.HasPrefix(name, ".") || e.IsDir() {
 			continue
 		}
+		info, err := fs.Stat(fsys, filepath.Join(dir, name))
+		if err == nil && !info.Mode().IsRegular() {
+			err = fmt.Errorf("%s is no plain file", name) // a pipe would be waited for
+		}
+		if err != nil {
+			return nil, err
+		}
 		data, err := fs.ReadFile(fsys, filepath.Join(dir, name))
 		if err != nil {
 			return nil, err

@@ -8,23 +8,29 @@ import (
 // maxLeft is how many files a source remembers that it no longer has open.
 const maxLeft = 4096
 
-// claims is what the followers of one source know of each other: a file that one of them has read must not be read by another under a new name.
+// Claims make several sources read a file that matches the patterns of more than one of them only once: the first that finds it follows it. They are for FilesOptions.
+type Claims struct{ shared *claims }
+
+// NewClaims returns claims for sources that run at the same time.
+func NewClaims() *Claims { return &Claims{newClaims()} }
+
+// claims is what the followers of one source, or of several that share them, know of each other: a file that one of them has read must not be read by another under a new name.
 type claims struct {
 	mu     sync.Mutex
-	paths  map[string]bool
+	paths  map[string]string // what source follows the path
 	open   map[identity]int
 	past   map[uint64]Position // by inode, which alone says nothing: the head must fit
 	oldest []uint64            // inodes of past in the order in which they came
 }
 
 func newClaims() *claims {
-	return &claims{paths: map[string]bool{}, open: map[identity]int{}, past: map[uint64]Position{}}
+	return &claims{paths: map[string]string{}, open: map[identity]int{}, past: map[uint64]Position{}}
 }
 
-func (c *claims) follow(path string) {
+func (c *claims) follow(source, path string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.paths[path] = true
+	c.paths[path] = source
 }
 
 func (c *claims) unfollow(path string) {
@@ -37,7 +43,28 @@ func (c *claims) unfollow(path string) {
 func (c *claims) follows(path string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.paths[path]
+	return c.paths[path] != ""
+}
+
+// other is the other source that follows the path; "" if none does.
+func (c *claims) other(source, path string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if owner := c.paths[path]; owner != source {
+		return owner
+	}
+	return ""
+}
+
+// reserve makes the path the source's own, unless another one was faster.
+func (c *claims) reserve(source, path string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if owner := c.paths[path]; owner != "" && owner != source {
+		return false
+	}
+	c.paths[path] = source
+	return true
 }
 
 // hold says that a follower has the file open.

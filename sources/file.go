@@ -55,6 +55,10 @@ type FilesOptions struct {
 	From string
 	// Logger is told of files that cannot be read, once for each change; nil is silence.
 	Logger *slog.Logger
+	// Trouble is told what keeps a path from being read, as the log is, and "" when that is over or the path is followed no more. The goroutine of the path calls it; nil is nobody.
+	Trouble func(path, text string)
+	// Claims are shared with other sources; nil shares nothing.
+	Claims *Claims
 	// Poll looks at idle files four times a second instead of watching them.
 	Poll bool
 }
@@ -66,6 +70,8 @@ type Files struct {
 	patterns []string
 	fromEnd  bool
 	log      *slog.Logger
+	trouble  func(path, text string)
+	shared   *Claims
 	poll     bool
 }
 
@@ -79,9 +85,12 @@ func NewFiles(o FilesOptions) (*Files, error) {
 	if o.From != "" && o.From != "end" && o.From != "start" {
 		return nil, fmt.Errorf("source %s: from: %q is neither \"end\" nor \"start\"", o.Name, o.From)
 	}
-	s := &Files{name: o.Name, fromEnd: o.From != "start", log: o.Logger, poll: o.Poll}
+	s := &Files{name: o.Name, fromEnd: o.From != "start", log: o.Logger, trouble: o.Trouble, shared: o.Claims, poll: o.Poll}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.trouble == nil {
+		s.trouble = func(string, string) {}
 	}
 	for _, path := range o.Paths {
 		if err := s.add(path); err != nil {
@@ -129,7 +138,10 @@ func (s *Files) ours(path string) bool {
 func (s *Files) Run(ctx context.Context, remembered map[string]Position, emit Emit) error {
 	running, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	r := &filesRun{Files: s, emit: emit, stop: stop, remembered: map[string]Position{}, followed: map[string]bool{}, ended: make(chan string), claims: newClaims()}
+	r := &filesRun{Files: s, emit: emit, stop: stop, remembered: map[string]Position{}, followed: map[string]bool{}, ended: make(chan string), claims: newClaims(), told: map[string]bool{}}
+	if s.shared != nil {
+		r.claims = s.shared.shared
+	}
 	for path, p := range remembered {
 		if path = filepath.Clean(path); s.ours(path) {
 			r.remembered[path] = p
@@ -154,6 +166,7 @@ type filesRun struct {
 	followed   map[string]bool // by path
 	ended      chan string
 	claims     *claims
+	told       map[string]bool // paths of other sources of which that was said
 	all        sync.WaitGroup
 }
 
@@ -200,8 +213,8 @@ func (r *filesRun) serve(ctx context.Context) {
 
 func (r *filesRun) follow(ctx context.Context, path string, p *Position, fromEnd, forget bool) {
 	r.followed[path] = true
-	r.claims.follow(path)
-	f := &follower{source: r.name, path: path, emit: r.emit, log: r.log, poll: r.poll, forget: forget, claims: r.claims, fromEnd: fromEnd}
+	r.claims.follow(r.name, path)
+	f := &follower{source: r.name, path: path, emit: r.emit, log: r.log, tell: r.trouble, poll: r.poll, forget: forget, claims: r.claims, fromEnd: fromEnd}
 	r.all.Go(func() {
 		err := f.run(ctx, p)
 		r.claims.unfollow(path)
@@ -230,9 +243,28 @@ func (r *filesRun) scan(ctx context.Context, fromEnd bool) {
 		if r.followed[path] || r.rotatedAway(path, present) {
 			continue
 		}
-		if p, free := r.claims.claim(path); free {
-			r.follow(ctx, path, p, fromEnd, true)
+		if other := r.claims.other(r.name, path); other != "" {
+			r.sayOther(path, other)
+			continue
 		}
+		p, free := r.claims.claim(path)
+		if !free || !r.claims.reserve(r.name, path) {
+			continue
+		}
+		r.follow(ctx, path, p, fromEnd, true)
+	}
+	for path := range r.told {
+		if !present[path] {
+			delete(r.told, path)
+		}
+	}
+}
+
+// sayOther says once of a file that it is left to another source.
+func (r *filesRun) sayOther(path, other string) {
+	if !r.told[path] {
+		r.told[path] = true
+		r.log.Warn("another source follows this file too: only that one reads it; narrow the pattern of one of them", "source", r.name, "path", path, "other", other)
 	}
 }
 

@@ -37,6 +37,7 @@ type follower struct {
 	path    string
 	emit    Emit
 	log     *slog.Logger
+	tell    func(path, text string) // of trouble
 	poll    bool
 	forget  bool // end when the file is gone for good: the path came from a pattern
 	claims  *claims
@@ -87,6 +88,9 @@ func (f *follower) run(ctx context.Context, remembered *Position) error {
 
 func (f *follower) end() {
 	f.disarm()
+	if f.trouble != "" {
+		f.tell(f.path, "")
+	}
 	for _, o := range append(f.kept, f.cur) {
 		if o != nil {
 			f.claims.drop(o)
@@ -172,12 +176,12 @@ func (f *follower) look(ctx context.Context) error {
 // begin opens the path for the first time.
 func (f *follower) begin(ctx context.Context) error {
 	o, err := open(f.path)
+	var not *notRegular
+	if errors.As(err, &not) && not.mode&fs.ModeNamedPipe != 0 {
+		return errPipe // which says itself whether it can be read
+	}
 	f.sayState(err)
 	if err != nil {
-		var not *notRegular
-		if errors.As(err, &not) && not.mode&fs.ModeNamedPipe != 0 {
-			return errPipe
-		}
 		// What appears later is read from its beginning.
 		f.fromEnd = false
 		return f.gone()
@@ -319,7 +323,9 @@ func (f *follower) sayState(err error) {
 	if text == f.trouble {
 		return
 	}
-	if f.trouble = text; text != "" {
+	f.trouble = text
+	f.tell(f.path, text)
+	if text != "" {
 		f.log.Warn("cannot read the log, waiting for it", "source", f.source, "path", f.path, "error", text)
 	} else {
 		f.log.Info("the log is readable again", "source", f.source, "path", f.path)

@@ -122,15 +122,60 @@ func OpenCounted(path string, read *atomic.Int64) (io.ReadCloser, error) {
 		raw = &counted{f, read}
 	}
 	buffered := bufio.NewReaderSize(raw, readSize)
-	if magic, _ := buffered.Peek(len(gzipMagic)); !bytes.Equal(magic, gzipMagic) {
+	magic, _ := buffered.Peek(longestMagic)
+	if c := compressedBy(magic); c != nil {
+		c.Path = path
+		f.Close()
+		return nil, c
+	}
+	if !bytes.HasPrefix(magic, gzipMagic) {
 		return opened{buffered, f}, nil
 	}
 	unzipped, err := gzip.NewReader(buffered)
 	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("read %s: %w", path, err)
+		return opened{broken{err}, f}, nil // as if it broke later: others are read on
 	}
 	return opened{unzipped, f}, nil
+}
+
+// broken is a file of which nothing can be read.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// Compressed is the error of a log that a program made which is not read here: its bytes would pass for lines in which nobody did anything.
+type Compressed struct {
+	Path string
+	// By is that program; Cat is the one that unpacks to standard output.
+	By, Cat string
+}
+
+func (c *Compressed) Error() string {
+	return fmt.Sprintf("read %s: it is compressed with %s, which is not read here (gzip is)", c.Path, c.By)
+}
+
+// magics are the first bytes of what other compressors make; none can begin a line of a log.
+var magics = []struct{ magic, by, cat string }{
+	{"\xfd7zXZ\x00", "xz", "xzcat"},
+	{"BZh", "bzip2", "bzcat"}, // and a digit, and what bzip2Block is
+	{"\x28\xb5\x2f\xfd", "zstd", "zstdcat"},
+	{"\x04\x22\x4d\x18", "lz4", "lz4cat"},
+	{"\x1f\x9d", "compress", "zcat"},
+	{"PK\x03\x04", "zip", "unzip -p"},
+}
+
+const (
+	longestMagic = 6
+	bzip2Block   = "1A" // the rest of it is beyond the longest of the others
+)
+
+func compressedBy(begins []byte) *Compressed {
+	for _, m := range magics {
+		if bytes.HasPrefix(begins, []byte(m.magic)) && (m.by != "bzip2" || bytes.HasSuffix(begins, []byte(bzip2Block))) {
+			return &Compressed{By: m.by, Cat: m.cat}
+		}
+	}
+	return nil
 }
 
 // counted counts what is read.

@@ -46,7 +46,7 @@ func runExplain(cmd *cobra.Command, f replayFlags, args []string) error {
 	}
 	in, err := explained(args)
 	if err != nil {
-		return &exitError{code: 1, err: err}
+		return unreadLog(cmd, err)
 	}
 	defer in.Close()
 	if err := explainLines(cmd.OutOrStdout(), sources.NewLineReader(in), x, f.json); err != nil {
@@ -64,10 +64,22 @@ func explained(args []string) (io.ReadCloser, error) {
 	if len(args) == 0 || args[0] == "-" {
 		return sources.OpenFile("-")
 	}
-	if info, err := os.Stat(args[0]); err == nil && info.Mode().IsRegular() {
+	switch info, err := os.Stat(args[0]); {
+	case err == nil && info.Mode().IsRegular():
 		return sources.OpenFile(args[0])
+	case err == nil && info.IsDir():
+		return nil, &exitError{exitWrong, fmt.Errorf("%s is a directory", args[0]), "name one of its logs, or put a line of one in single quotes"}
+	case err == nil:
+		return nil, &exitError{exitWrong, fmt.Errorf("%s is no plain file", args[0]), "regwarden explain - < " + args[0]}
+	case looksLikePath(args[0]):
+		return nil, &exitError{exitWrong, fmt.Errorf("there is no file %s", args[0]), "correct the name, or put a whole line of a log in single quotes"}
 	}
 	return io.NopCloser(bytes.NewReader([]byte(args[0] + "\n"))), nil
+}
+
+// looksLikePath tells a name, or a pattern that the shell found nothing for, from a line of a log: a line has blanks or is JSON.
+func looksLikePath(arg string) bool {
+	return !strings.ContainsAny(arg, " \t\n{") && (strings.ContainsAny(arg, "/*?[") || strings.Contains(arg, ".log"))
 }
 
 func explainLines(out io.Writer, lines *sources.LineReader, x *explain.Explainer, asJSON bool) error {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +14,7 @@ import (
 	"regwarden/internal/config"
 	"regwarden/internal/daemon"
 	"regwarden/internal/replay"
+	"regwarden/sources"
 )
 
 // replayFlags are what `replay` is told.
@@ -74,17 +77,43 @@ func runReplay(cmd *cobra.Command, f replayFlags, files []string) error {
 	summary, err := replay.Run(cmd.Context(), o, bar.around(show))
 	bar.end()
 	if err != nil {
-		return &exitError{code: 1, err: err}
+		return unreadLog(cmd, err)
 	}
 	if f.json {
 		printLine(out, struct {
 			Kind string `json:"kind"`
 			replay.Summary
 		}{"summary", summary})
-		return nil
+	} else {
+		printSummary(out, summary)
 	}
-	printSummary(out, summary)
+	if lines := brokenFiles(summary); len(lines) > 0 {
+		return &exitError{code: exitWrong, err: errors.New(strings.Join(lines, "\n"))}
+	}
 	return nil
+}
+
+// unreadLog is the error of a log that cannot be read, with what to type instead where that helps.
+func unreadLog(cmd *cobra.Command, err error) error {
+	var e *exitError
+	if errors.As(err, &e) {
+		return e
+	}
+	e = &exitError{code: exitWrong, err: err}
+	var c *sources.Compressed
+	if errors.As(err, &c) {
+		e.hint = fmt.Sprintf("unpack it on the way: %s %s | %s -", c.Cat, c.Path, cmd.CommandPath())
+	}
+	return e
+}
+
+// brokenFiles tells of files that could not be read to their end, one line each.
+func brokenFiles(s replay.Summary) []string {
+	var out []string
+	for _, b := range s.Broken {
+		out = append(out, strings.ReplaceAll(b.String(), "\n", "\\n"))
+	}
+	return out
 }
 
 // options turns flags into what replay wants.

@@ -244,6 +244,9 @@ func printReport(w io.Writer, r *report.Report) {
 	if r.DryRun {
 		fmt.Fprintln(w, "This is a dry run (dry_run = true): everything is decided and nobody is blocked.")
 	}
+	for _, n := range r.Notes {
+		fmt.Fprintln(w, n)
+	}
 	if r.LeftOut > 0 {
 		fmt.Fprintf(w, "%d entries are left out; ask for a shorter time with --since.\n", r.LeftOut)
 	}

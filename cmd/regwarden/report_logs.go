@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,7 +32,7 @@ func (f *reportFlags) fromConfigured(cmd *cobra.Command, since time.Time) (*repo
 	}
 	ctx, stop := context.WithCancel(cmd.Context())
 	defer stop()
-	var files, names []string
+	var files, names, notes []string
 	var journals []*journalPipe
 	defer func() {
 		for _, j := range journals {
@@ -38,6 +40,7 @@ func (f *reportFlags) fromConfigured(cmd *cobra.Command, since time.Time) (*repo
 		}
 	}()
 	how := map[string]replay.Reading{}
+	var past pastFiles
 	for _, s := range c.Sources {
 		var of []string
 		switch s.Type {
@@ -46,7 +49,9 @@ func (f *reportFlags) fromConfigured(cmd *cobra.Command, since time.Time) (*repo
 				of = append(of, withRotated(p)...)
 			}
 			slices.Sort(of)
-			of = slices.DeleteFunc(slices.Compact(of), func(p string) bool { _, taken := how[p]; return taken })
+			var left []string
+			of, left = past.take(slices.Compact(of))
+			notes = append(notes, left...)
 			names = append(names, of...)
 		case "journal":
 			j, err := newJournalPipe(ctx, s, since)
@@ -62,9 +67,10 @@ func (f *reportFlags) fromConfigured(cmd *cobra.Command, since time.Time) (*repo
 		files = append(files, of...)
 	}
 	if len(files) == 0 {
-		return nil, &exitError{exitWrong, fmt.Errorf("config %s: none of its logs is there", f.config), "regwarden check tells which it looks for"}
+		text := strings.Join(append([]string{fmt.Sprintf("config %s: none of its logs is there", f.config)}, notes...), "; ")
+		return nil, &exitError{exitWrong, errors.New(text), "regwarden check tells which it looks for"}
 	}
-	r, err := f.replayed(cmd, files, logNames(names), how, since)
+	r, err := f.replayed(cmd, replayedLogs{files: files, where: logNames(names), how: how, notes: notes}, since)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +80,40 @@ func (f *reportFlags) fromConfigured(cmd *cobra.Command, since time.Time) (*repo
 		}
 	}
 	return r, nil
+}
+
+// pastFiles are the files of sources that were chosen so far.
+type pastFiles struct{ seen []os.FileInfo }
+
+// take chooses the files that can be read from their beginning to their end, each once, under whatever names it is found: a link may stand beside what it points to.
+// left says of the others why they are left out.
+func (p *pastFiles) take(paths []string) (files, left []string) {
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+			files = append(files, path) // opening it tells
+			continue
+		case info.Mode()&fs.ModeNamedPipe != 0:
+			left = append(left, path+" is left out: a named pipe keeps nothing of the past")
+			continue
+		case !info.Mode().IsRegular():
+			left = append(left, path+" is left out: it is no plain file")
+			continue
+		case slices.ContainsFunc(p.seen, func(other os.FileInfo) bool { return os.SameFile(other, info) }):
+			continue
+		}
+		p.seen = append(p.seen, info)
+		var c *sources.Compressed
+		if in, err := sources.OpenFile(path); err == nil {
+			in.Close()
+		} else if errors.As(err, &c) {
+			left = append(left, fmt.Sprintf("%s is left out: it is compressed with %s; unpack it to have it read", path, c.By))
+			continue
+		}
+		files = append(files, path)
+	}
+	return files, left
 }
 
 // journalPipe lets a replay read what is in the journal already as if it were a file.
@@ -112,27 +152,36 @@ func withRotated(pattern string) []string {
 
 // fromLogs replays files.
 func (f *reportFlags) fromLogs(cmd *cobra.Command, files []string, since time.Time) (*report.Report, error) {
-	return f.replayed(cmd, files, logNames(files), nil, since)
+	return f.replayed(cmd, replayedLogs{files: files, where: logNames(files)}, since)
 }
 
-// replayed replays files, those in how as that says and the others as the flags say.
-func (f *reportFlags) replayed(cmd *cobra.Command, files []string, where string, how map[string]replay.Reading, since time.Time) (*report.Report, error) {
-	o, err := f.options(files)
+// replayedLogs are the logs of a report: those in how are read as that says and the others as the flags say.
+type replayedLogs struct {
+	files []string
+	where string // in words
+	how   map[string]replay.Reading
+	notes []string // what was left out
+}
+
+// replayed makes a report of logs.
+func (f *reportFlags) replayed(cmd *cobra.Command, logs replayedLogs, since time.Time) (*report.Report, error) {
+	o, err := f.options(logs.files)
 	if err != nil {
 		return nil, &exitError{code: exitWrong, err: err}
 	}
-	o.Other = how
-	b := f.builder(report.FromLogs, where, since)
-	bar := newProgress(files)
+	o.Other = logs.how
+	b := f.builder(report.FromLogs, logs.where, since)
+	bar := newProgress(logs.files)
 	o.Progress = bar.at
 	var entries []report.Entry
 	summary, err := replay.Run(cmd.Context(), o, bar.around(func(d detector.Decision) { entries = append(entries, decided(d)) }))
 	bar.end()
 	if err != nil {
-		return nil, &exitError{code: exitWrong, err: err}
+		return nil, unreadLog(cmd, err)
 	}
 	b.From, b.To = later(summary.First, since), summary.Last
-	b.Sources = []report.Source{{Path: where, Lines: uint64(summary.Lines), Unparsed: uint64(summary.Unparsed)}}
+	b.Sources = []report.Source{{Path: logs.where, Lines: uint64(summary.Lines), Unparsed: uint64(summary.Unparsed)}}
+	b.Notes = append(logs.notes, brokenFiles(summary)...)
 	built := report.New(b)
 	for _, e := range entries {
 		if !e.Time.Before(since) {

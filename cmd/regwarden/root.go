@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -168,18 +166,15 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// run is the whole program but for its exit.
+// run is the whole program but for its exit. Signals end it at once, as they end other programs; verbs that must clean up (run and demo) catch them themselves.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second one ends the program at once
 	out := &checkedWriter{to: stdout}
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(out)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	err := root.ExecuteContext(context.Background())
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("write the output: %w", out.err)
 	}
@@ -259,8 +254,6 @@ func describe(err error) *exitError {
 		}
 	case errors.Is(err, control.ErrNotFound):
 		e.code, e.hint = exitNotFound, "regwarden blocks lists who is blocked"
-	case errors.Is(err, context.Canceled):
-		e.err = errors.New("interrupted")
 	}
 	return e
 }

@@ -19,7 +19,7 @@ import (
 
 // Load reads a configuration file. The error is strict.Problems, or says why the file cannot be read.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := readPlain(path)
 	if err != nil {
 		var pe *fs.PathError
 		if errors.As(err, &pe) {
@@ -28,6 +28,18 @@ func Load(path string) (*Config, error) {
 		return nil, fmt.Errorf("config %s: %w", path, err)
 	}
 	return Parse(path, data)
+}
+
+// readPlain refuses a pipe, which would be waited for, and a device, which may not end.
+func readPlain(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() && !info.IsDir() { // that it is a directory is told when it is read
+		err = errors.New("it is no plain file")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
 }
 
 // parser turns the decoded file into a Config and collects what is wrong with it.

@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"regwarden/internal/config"
+	"regwarden/internal/strict"
 )
 
 // CheckConfig makes all that the daemon would make at its start of a configuration, and touches nothing.
@@ -36,7 +38,10 @@ func CheckConfig(c *config.Config) error {
 	if _, err := makePlan(&look, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	return checkCertificate(&look)
+	if err := checkCertificate(&look); err != nil {
+		return err
+	}
+	return directorySource(c)
 }
 
 // forService says that only the service has this secret.
@@ -119,15 +124,41 @@ func checkPath(source, path string) []string {
 	}
 	var out []string
 	for _, m := range matches {
-		f, err := os.Open(m)
-		switch {
+		switch err := readable(m); {
 		case errors.Is(err, fs.ErrPermission):
 			out = append(out, fmt.Sprintf("source %s: %s may not be read by this user; run the check as the daemon's user, or give it the right", source, m))
 		case err != nil:
 			out = append(out, fmt.Sprintf("source %s: %v", source, err))
-		default:
-			f.Close()
 		}
 	}
 	return out
+}
+
+// readable says what keeps a log from being read. A pipe is not opened: that would wait for its writer, or wake one that waits and then leave it.
+func readable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case info.Mode()&fs.ModeNamedPipe != 0:
+		return syscall.Access(path, 4) // to read
+	}
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// directorySource refuses a source whose path is a directory: nothing would ever be read of it. What a pattern finds beside its logs is left alone by the source.
+func directorySource(c *config.Config) error {
+	for _, s := range c.Sources {
+		for _, path := range s.Paths {
+			if info, err := os.Stat(path); err == nil && info.IsDir() && s.Type == "file" {
+				return strict.Problems{{File: c.Path, Key: "source.path", Text: fmt.Sprintf("%s of the source %q is a directory", path, s.Name),
+					Hint: "name its files: " + filepath.Join(path, "*.log")}}
+			}
+		}
+	}
+	return nil
 }

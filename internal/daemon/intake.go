@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,17 +51,43 @@ type intake struct {
 	out     chan<- message
 	free    chan *detector.Findings
 	cancel  context.CancelFunc
+	claims  *sources.Claims // of all sources of files
 	done    sync.WaitGroup
 	// ended tells the core that a source has ended and why.
 	ended func(source string, err error)
+
+	mu      sync.Mutex // guards what follows
+	trouble map[place]string
+}
+
+// tell keeps what is wrong with a path while it lasts; "" ends it.
+func (in *intake) tell(p place, text string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if text == "" {
+		delete(in.trouble, p)
+		return
+	}
+	if in.trouble == nil {
+		in.trouble = map[place]string{}
+	}
+	in.trouble[p] = text
+}
+
+// troubles are the paths that cannot be read at this moment, and why.
+func (in *intake) troubles() map[place]string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return maps.Clone(in.trouble)
 }
 
 // start runs every source from its remembered positions on. pending are what the readers held there.
 func (in *intake) start(list []config.Source, positions map[string]map[string]sources.Position, pending map[place][]byte) {
 	ctx, cancel := context.WithCancel(context.Background())
 	in.cancel = cancel
+	in.claims = sources.NewClaims()
 	for _, s := range list {
-		src, err := openSource(s, in.logger)
+		src, err := in.open(s)
 		if err != nil {
 			in.ended(s.Name, err)
 			continue
@@ -83,14 +110,15 @@ func (in *intake) stop() {
 	}
 }
 
-func openSource(s config.Source, logger *slog.Logger) (sources.Source, error) {
+func (in *intake) open(s config.Source) (sources.Source, error) {
 	switch s.Type {
 	case "stdin":
 		return sources.NewStdin(s.Name, stdin), nil
 	case "journal":
-		return sources.NewJournal(sources.JournalOptions{Name: s.Name, Units: s.Units, Matches: s.Matches, Logger: logger})
+		return sources.NewJournal(sources.JournalOptions{Name: s.Name, Units: s.Units, Matches: s.Matches, Logger: in.logger})
 	}
-	return sources.NewFiles(sources.FilesOptions{Name: s.Name, Paths: s.Paths, From: s.From, Logger: logger, Poll: s.Poll})
+	return sources.NewFiles(sources.FilesOptions{Name: s.Name, Paths: s.Paths, From: s.From, Logger: in.logger,
+		Trouble: func(path, text string) { in.tell(place{s.Name, path}, text) }, Claims: in.claims, Poll: s.Poll})
 }
 
 // listener turns one source's batches into messages. emit is called by one goroutine a path.

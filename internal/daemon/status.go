@@ -3,7 +3,10 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -28,9 +31,14 @@ func (c *core) status() control.Status {
 	for _, r := range c.plan.set.Rules {
 		s.Rules = append(s.Rules, control.RuleStatus{Name: r.Name, Origin: r.Origin, DryRun: r.DryRun, Hits: s.Counts.RuleHits[r.Name]})
 	}
+	troubles := c.troubles()
 	for p, n := range c.counts {
 		s.Sources = append(s.Sources, control.SourceStatus{Source: p.Source, Path: p.Path, Dialect: c.seen[p].dialect, Lines: n.Lines,
-			Events: n.Events, Unparsed: n.Unparsed, Cut: n.Cut, Bytes: n.Bytes, LastLine: c.seen[p].line, Error: c.ended[p.Source]})
+			Events: n.Events, Unparsed: n.Unparsed, Cut: n.Cut, Bytes: n.Bytes, LastLine: c.seen[p].line, Error: cmp.Or(c.ended[p.Source], troubles[p])})
+		delete(troubles, p)
+	}
+	for p, text := range troubles {
+		s.Sources = append(s.Sources, control.SourceStatus{Source: p.Source, Path: p.Path, Error: cmp.Or(c.ended[p.Source], text)})
 	}
 	for _, src := range c.plan.config.Sources {
 		if !slices.ContainsFunc(s.Sources, func(x control.SourceStatus) bool { return x.Source == src.Name }) {
@@ -47,11 +55,26 @@ func (c *core) status() control.Status {
 	}
 	s.Warnings = c.warnings()
 	for i := range s.Sources {
-		if src := &s.Sources[i]; src.Error == "" {
-			src.Error = c.plan.trouble(src.Source)
+		src := &s.Sources[i]
+		if !slices.ContainsFunc(s.Sources, func(x control.SourceStatus) bool { return x.Source == src.Source && x.Error != "" }) {
+			src.Error = c.plan.trouble(src.Source) // of a pattern that finds nothing, for one
 		}
 	}
 	return s
+}
+
+// troubles are the paths that cannot be read at this moment, and why, as the log says it.
+func (c *core) troubles() map[place]string {
+	if c.intake == nil {
+		return nil
+	}
+	all := c.intake.troubles()
+	for p := range all {
+		if _, err := os.Stat(p.Path); errors.Is(err, fs.ErrNotExist) {
+			all[p] = p.Path + " is not there; the daemon waits for it"
+		}
+	}
+	return all
 }
 
 // trouble says why a source of files cannot be read at this moment; "" if it can.

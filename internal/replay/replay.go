@@ -57,6 +57,8 @@ type Summary struct {
 	Events   int `json:"events"`
 	Unparsed int `json:"unparsed"`
 	Cut      int `json:"cut"`
+	// Broken are files that could not be read to their end.
+	Broken []Broken `json:"broken,omitempty"`
 	// Hits are events that counted for some rule.
 	Hits int `json:"hits"`
 	// Blocks and Spared are decisions; a block that the storm guard took back is none.
@@ -70,6 +72,22 @@ type Summary struct {
 	Last           time.Time     `json:"last,omitzero"`
 	Seconds        float64       `json:"seconds"`
 	Elapsed        time.Duration `json:"-"`
+}
+
+// Broken is a file of which only the beginning could be read; that is counted.
+type Broken struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
+	// Short says that the file simply ends too early, as one does that is still being written or copied.
+	Short bool `json:"cut_short"`
+}
+
+// String is one sentence.
+func (b Broken) String() string {
+	if b.Short {
+		return fmt.Sprintf("%s is cut short (%s): what stands before that was read", b.Path, b.Error)
+	}
+	return fmt.Sprintf("%s is damaged (%s): what stands before that was read", b.Path, b.Error)
 }
 
 // replay is one run.
@@ -95,6 +113,9 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 	r.scan = r.matcher.NewScan()
 	r.detector = detector.New(o.Rules, o.Detector, o.Seed, r.ledger)
 	defer r.close()
+	if err := readTwice(o.Files); err != nil {
+		return r.summary, err
+	}
 	workers := runtime.GOMAXPROCS(0)
 	depth := ahead(len(o.Files), workers)
 	for _, path := range o.Files {
@@ -116,6 +137,35 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 	r.summary.Elapsed = time.Since(begun)
 	r.summary.Seconds = r.summary.Elapsed.Seconds()
 	return r.summary, nil
+}
+
+// readTwice refuses a file that is named twice: its lines would count twice. What cannot be looked at is told when it is opened.
+func readTwice(paths []string) error {
+	seen := map[string]os.FileInfo{}
+	for _, path := range paths {
+		named := path
+		if path == "-" {
+			named = "/dev/stdin"
+		}
+		info, err := os.Stat(named)
+		if err != nil {
+			continue
+		}
+		for before, of := range seen {
+			if os.SameFile(of, info) {
+				return twice(before, path)
+			}
+		}
+		seen[path] = info
+	}
+	return nil
+}
+
+func twice(a, b string) error {
+	if a == b {
+		return fmt.Errorf("%s is named twice, and each of its lines would count twice; name it once", a)
+	}
+	return fmt.Errorf("%s and %s are the same file, and each of its lines would count twice; name one of them", a, b)
 }
 
 func (r *replay) open(path string, depth int) error {
@@ -195,11 +245,19 @@ func (r *replay) reference(path string) time.Time {
 }
 
 func readError(path string, err error) error {
+	return fmt.Errorf("read %s: %w", path, withoutPath(err))
+}
+
+func withoutPath(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		return fmt.Errorf("read %s: %w", path, pe.Err)
+		return pe.Err
 	}
-	return fmt.Errorf("read %s: %w", path, err)
+	return err
+}
+
+func broken(path string, err error) Broken {
+	return Broken{Path: path, Error: withoutPath(err).Error(), Short: errors.Is(err, io.ErrUnexpectedEOF)}
 }
 
 // merge counts what the streams' lines say in the order of time: always the stream whose next event is earliest.
@@ -274,7 +332,8 @@ func (r *replay) next(ctx context.Context, p *pool, s *stream) error {
 			return nil
 		}
 		if j.err != nil {
-			return readError(s.path, j.err)
+			r.summary.Broken = append(r.summary.Broken, broken(s.path, j.err))
+			return nil
 		}
 		r.take(p, s, j)
 	}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"regwarden/detector"
@@ -19,6 +20,8 @@ func advice(r *Report, o *Options) []string {
 		switch {
 		case s.Error != "":
 			add("%s is not read: %s.", o.Printable(s.Path), o.Printable(s.Error))
+		case mostlyUnknown(s):
+			add("Nearly all lines of %s (%d of %d) are in a form that regwarden does not know, so this report says nothing of them; show it one: regwarden explain 'a line'.", o.Printable(s.Path), s.Unparsed, s.Lines)
 		case s.Lines >= 100 && s.Unparsed*20 > s.Lines:
 			add("%d of %d lines of %s are in a form that regwarden does not know; show it one: regwarden explain 'a line'.", s.Unparsed, s.Lines, o.Printable(s.Path))
 		}
@@ -40,7 +43,7 @@ func advice(r *Report, o *Options) []string {
 	switch {
 	case r.Clients == 0 && r.SparedClients == 0 && o.Origin == FromHistory && silent(o.Sources):
 		add("No line was read: see regwarden status, and the paths of [[source]] in %s.", config)
-	case r.Clients == 0 && r.SparedClients == 0:
+	case r.Clients == 0 && r.SparedClients == 0 && !slices.ContainsFunc(o.Sources, mostlyUnknown):
 		add("Nobody did enough for a rule. If you expected somebody, ask why with regwarden explain 'a line of your log'.")
 	}
 	switch {
@@ -63,6 +66,9 @@ var guardAdvice = map[string]string{
 	detector.GuardStorm: "so many clients failed at once that the registry seemed to be at fault. Look at its own log of that time.",
 	detector.GuardScope: "a rule asks for a block of one repository and says widen = false, and no action can hold one: configure an answering action.",
 }
+
+// mostlyUnknown says that so few lines were understood that nothing follows from what was not found in them.
+func mostlyUnknown(s Source) bool { return s.Lines > 0 && s.Unparsed*10 >= s.Lines*9 }
 
 func silent(sources []Source) bool {
 	for _, s := range sources {

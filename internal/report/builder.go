@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -98,6 +99,14 @@ func (b *Builder) Report() *Report {
 		}
 	}
 	slices.SortStableFunc(b.entries, func(x, y Entry) int { return x.Time.Compare(y.Time) })
+	for _, s := range o.Sources {
+		if mostlyUnknown(s) {
+			r.Notes = append(r.Notes, fmt.Sprintf("Nearly all lines of %s (%d of %d) are in a form that regwarden does not know: this report says nothing of them.", o.Printable(s.Path), s.Unparsed, s.Lines))
+		}
+	}
+	for _, n := range o.Notes {
+		r.Notes = append(r.Notes, o.Printable(n)+".")
+	}
 	b.span(r)
 	c := collected{options: o, clients: map[netip.Prefix]*client{}, rules: map[string]*ruleSum{}, repositories: map[string]*repositorySum{}}
 	for i := range b.entries {

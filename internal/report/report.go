@@ -46,6 +46,8 @@ type Options struct {
 	Summaries map[string]string
 	// Sources is what was read, where that is known.
 	Sources []Source
+	// Notes say what else there is to know of what was read, such as a file that was left out; one sentence each, without a full stop.
+	Notes []string
 	// Location is the zone in which times are written; nil is UTC.
 	Location *time.Location
 	// Printable makes text of a log harmless; everything that comes from a log line goes through it once.
@@ -89,6 +91,8 @@ type Report struct {
 	Guards       []Guard      `json:"guards"`
 	Lifted       []Lifted     `json:"lifted"`
 	Sources      []Source     `json:"sources,omitempty"`
+	// Notes are what to know of what was read before the rest is believed.
+	Notes []string `json:"notes,omitempty"`
 	// Buckets are equal spans of time, oldest first.
 	Buckets []Bucket      `json:"buckets"`
 	Step    time.Duration `json:"-"`
