@@ -23,6 +23,9 @@ var shipped embed.FS
 // Shipped returns the embedded rule files.
 func Shipped() fs.FS { return shipped }
 
+// ShippedPrefix begins the origin of a shipped rule; an own one's begins with its directory.
+const ShippedPrefix = "shipped:"
+
 // Set is the rules that are in force, in order of name.
 type Set struct {
 	Rules []*detector.Rule
@@ -32,7 +35,7 @@ type Set struct {
 
 // Load reads the shipped rules and those of dir, if it is not empty. The error is strict.Problems with every mistake of every file.
 func Load(dir string) (*Set, error) {
-	files, err := read(shipped, ".", "shipped:")
+	files, err := read(shipped, ".", ShippedPrefix)
 	if err != nil {
 		return nil, err
 	}

@@ -30,14 +30,22 @@ type plan struct {
 	// answering are the actions that leave a blocked client something to read; empty where none answers.
 	answering []string
 	text      *answer.Text
+	// leftOut says why rules are not in force whose own test lines failed at the start, a text a rule.
+	leftOut []string
 }
 
-// makePlan checks the configuration and makes its rules and actions.
+// makePlan checks the configuration and makes its rules and actions. The rules' test lines are not run: startPlan and reloadPlan do that, each in its way.
 func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	set, err := writtenRules(c)
 	if err != nil {
 		return nil, err
 	}
+	return planOf(c, set, logger)
+}
+
+// planOf makes the plan of a configuration and its rules.
+func planOf(c *config.Config, set *rules.Set, logger *slog.Logger) (*plan, error) {
+	var err error
 	p := &plan{config: c, set: set, written: slices.Clone(set.Rules)}
 	dryRun(c, set)
 	if p.text, err = answerText(c, set); err != nil {
@@ -194,23 +202,4 @@ func neverPrefixes(list []detector.Never) []netip.Prefix {
 		out = append(out, n.Prefix)
 	}
 	return out
-}
-
-// CheckRules runs the [[test]] lines of all rules, as `check` does.
-func CheckRules(set *rules.Set) (failed []string, tests int) {
-	for _, r := range set.Rules {
-		failed = append(failed, rules.Test(r, readLine)...)
-		tests += len(r.Tests)
-	}
-	return failed, tests
-}
-
-// readLine reads one line as a source with format = "auto" would.
-func readLine(line []byte) (*detector.Event, bool) {
-	e := &detector.Event{}
-	r, err := format.New(format.Options{})
-	if err != nil {
-		return e, false
-	}
-	return e, r.Read(line, e) == format.Parsed
 }
