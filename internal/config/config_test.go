@@ -64,6 +64,17 @@ func TestAMinimalFile(t *testing.T) {
 	}
 }
 
+// TestPathAndPathsAreBothRead: neither of the two is left out without a word.
+func TestPathAndPathsAreBothRead(t *testing.T) {
+	c, err := config.Parse("/c/f.toml", []byte("[[source]]\npath = \"a.log\"\npaths = [\"b.log\", \"c.log\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/c/a.log", "/c/b.log", "/c/c.log"}; !reflect.DeepEqual(want, c.Sources[0].Paths) {
+		t.Errorf("want %v, got %v", want, c.Sources[0].Paths)
+	}
+}
+
 // TestMistakes: each sort of mistake gets one line with file, line, key and what to do.
 func TestMistakes(t *testing.T) {
 	const good = "[[source]]\npath = \"a.log\"\n"
@@ -78,6 +89,13 @@ func TestMistakes(t *testing.T) {
 		"a key twice":            {"dry_run = true\ndry_run = true\n" + good, `f.toml:2: dry_run: `},
 		"no source":              {"dry_run = true\n", `f.toml: source: there is no [[source]]`},
 		"source without a path":  {"[[source]]\nname = \"x\"\n", `f.toml:1: source.path: has no path; write path = `},
+		"a journal's path":       {"[[source]]\ntype = \"journal\"\npath = \"x\"\n", `f.toml:3: source.path: is not for type = "journal", which takes units and matches; remove it`},
+		"a journal's paths":      {good + "[[source]]\ntype = \"journal\"\nunits = [\"u\"]\npaths = [\"x\"]\n", `f.toml:6: source.paths: is not for type = "journal"`},
+		"a journal's place":      {"[[source]]\ntype = \"journal\"\nfrom = \"start\"\n", `f.toml:3: source.from: is not for type = "journal"`},
+		"polling a journal":      {"[[source]]\ntype = \"journal\"\npoll = true\n", `f.toml:3: source.poll: is not for type = "journal"`},
+		"units of a file":        {good + "units = [\"ssh.service\"]\n", `f.toml:3: source.units: is not for type = "file", which takes path, paths, from and poll; remove it, or write another type`},
+		"matches of a file":      {good + "type = \"file\"\nmatches = [\"a=b\"]\n", `f.toml:4: source.matches: is not for type = "file"`},
+		"a path of stdin":        {"[[source]]\ntype = \"stdin\"\npath = \"x\"\n", `f.toml:3: source.path: is not for type = "stdin", which takes none of path, paths, from, poll, units and matches`},
 		"unknown type":           {"[[source]]\ntype = \"files\"\npath = \"a\"\n", `f.toml:2: source.type: unknown type "files"`},
 		"bad glob":               {"[[source]]\npaths = [\"a[b\"]\n", `f.toml:2: source.paths: "a[b" is no valid glob`},
 		"bad from":               {"[[source]]\npath = \"a\"\nfrom = \"begin\"\n", `f.toml:3: source.from: unknown place "begin"`},

@@ -50,6 +50,9 @@ func CheckHost(c *config.Config) []string {
 			if _, err := exec.LookPath("journalctl"); err != nil {
 				out = append(out, fmt.Sprintf("source %s: journalctl is not installed", s.Name))
 			}
+			if len(s.Units)+len(s.Matches) == 0 {
+				out = append(out, fmt.Sprintf("source %s: it has neither units nor matches, so the whole journal is read; write units = [\"ssh.service\"] for one service", s.Name))
+			}
 		}
 	}
 	for _, b := range c.Actions.Blocklists {
