@@ -45,7 +45,9 @@ func Parse(path string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	p := &parser{doc: doc, out: Default()}
-	p.out.Path = path
+	p.out.Path, p.out.Lines = path, map[string]int{}
+	p.note(0, "rules")
+	p.note(0, "disable")
 	p.top(&f)
 	p.guards(&f)
 	p.state(&f)
@@ -276,6 +278,7 @@ func (p *parser) actions(f *file) {
 				p.failAt(i, fmt.Sprintf("%q is no file mode", b.Mode), `write it like "0644"`, "actions", "blocklist", "mode")
 			}
 		}
+		p.note(i, "actions", "blocklist", "after")
 		a.Blocklists = append(a.Blocklists, out)
 	}
 	for i, e := range f.Actions.Exec {
@@ -284,6 +287,7 @@ func (p *parser) actions(f *file) {
 			p.failAt(i, "must be a list that begins with the program's full path", `as in command = ["/usr/local/bin/block", "{verb}", "{target}"]; it is run without a shell`, "actions", "exec", "command")
 		}
 		out.Timeout = p.optional(i, e.Timeout, 10*time.Second, "actions", "exec", "timeout")
+		p.note(i, "actions", "exec", "command")
 		a.Execs = append(a.Execs, out)
 	}
 	for i, w := range f.Actions.Webhook {

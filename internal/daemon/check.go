@@ -32,12 +32,17 @@ func CheckConfig(c *config.Config) error {
 			}
 		}
 	}
-	_, err := makePlan(&look, slog.New(slog.DiscardHandler))
-	return err
+	if _, err := makePlan(&look, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	if never := neverWork(c); len(never) > 0 {
+		return never
+	}
+	return nil
 }
 
 // CheckHost looks whether this host has what the configuration names, and returns what to look after, one line each. Nothing of it keeps the daemon
-// from starting: it waits for files, and tries actions again.
+// from starting: it waits for files, and tries actions again. What can never work is not among it: CheckConfig refuses that.
 func CheckHost(c *config.Config) []string {
 	var out []string
 	for _, s := range c.Sources {
@@ -61,8 +66,15 @@ func CheckHost(c *config.Config) []string {
 		}
 	}
 	for _, e := range c.Actions.Execs {
-		if _, err := exec.LookPath(e.Command[0]); err != nil {
+		fault, _ := commandFault(e.Command[0])
+		if _, err := exec.LookPath(e.Command[0]); err != nil && fault == "" {
 			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", e.Name, e.Command[0], errors.Unwrap(err)))
+		}
+	}
+	for _, f := range frontEndCommands(c) {
+		fault, absent := commandFault(f.path)
+		if _, err := exec.LookPath(f.path); err != nil && (fault == "" || absent) {
+			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", f.action, f.path, errors.Unwrap(err)))
 		}
 	}
 	for _, w := range c.Actions.Webhooks {

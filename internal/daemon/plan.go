@@ -30,8 +30,8 @@ type plan struct {
 	// answering are the actions that leave a blocked client something to read; empty where none answers.
 	answering []string
 	text      *answer.Text
-	// leftOut says why rules are not in force whose own test lines failed at the start, a text a rule.
-	leftOut []string
+	// faults are what a reload would have refused and a start goes on without: rules whose own tests failed, what can never work.
+	faults []string
 }
 
 // makePlan checks the configuration and makes its rules and actions. The rules' test lines are not run: startPlan and reloadPlan do that, each in its way.

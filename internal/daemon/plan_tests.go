@@ -18,7 +18,7 @@ func startPlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	var leftOut []string
+	var faults []string
 	kept := set.Rules[:0]
 	for _, r := range set.Rules {
 		failed := rules.Test(r, readLine)
@@ -31,7 +31,7 @@ func startPlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 		default:
 			logger.Error("a rule's own test fails; the rule is left out, all else runs", "rule", r.Name, "failed", strings.Join(failed, "; "),
 				"hint", "correct the rule or its test (regwarden check), then regwarden reload")
-			leftOut = append(leftOut, "rule "+r.Name+" is left out, since its own test fails: "+strings.Join(failed, "; ")+"; correct it, then regwarden reload")
+			faults = append(faults, "rule "+r.Name+" is left out, since its own test fails: "+strings.Join(failed, "; ")+"; correct it, then regwarden reload")
 		}
 	}
 	set.Rules = kept
@@ -39,7 +39,11 @@ func startPlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.leftOut = leftOut
+	for _, n := range neverWork(c) {
+		logger.Error("the configuration names what cannot work here; all else runs", "problem", n.Error())
+		faults = append(faults, n.Error()+"; then regwarden reload")
+	}
+	p.faults = faults
 	return p, nil
 }
 
@@ -48,6 +52,9 @@ func reloadPlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	p, err := makePlan(c, logger)
 	if err != nil {
 		return nil, err
+	}
+	if never := neverWork(c); len(never) > 0 {
+		return nil, never
 	}
 	if failed, _ := CheckRules(p.set); len(failed) > 0 {
 		return nil, errors.New(strings.Join(failed, "\n"))

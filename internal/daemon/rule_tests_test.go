@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,4 +68,27 @@ func (h *host) inForce() map[string]bool {
 		out[r.Name] = true
 	}
 	return out
+}
+
+// TestAReloadRefusesWhatCanNeverWork and the old configuration goes on; a start goes on without it, and the status says so.
+func TestAReloadRefusesWhatCanNeverWork(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, simple, nil)
+	h.run()
+	good, err := os.ReadFile(h.path("regwarden.toml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("regwarden.toml", string(good)+"[[actions.exec]]\ncommand = [\"/nonexist/x\"]\n")
+	if _, err := h.client.Reload(t.Context()); err == nil || !strings.Contains(err.Error(), "actions.exec.command: /nonexist/x is not there") {
+		t.Fatalf("reload with a command that is not there: %v", err)
+	}
+	if s, _ := h.client.Status(t.Context()); len(s.Actions) != 2 {
+		t.Errorf("the old actions do not go on: %v", s.Actions)
+	}
+	h.kill(syscall.SIGTERM)
+	h.run()
+	if s, _ := h.client.Status(t.Context()); !strings.Contains(strings.Join(s.Warnings, "\n"), "actions.exec.command: /nonexist/x is not there") {
+		t.Errorf("the status does not tell: %q", s.Warnings)
+	}
 }
