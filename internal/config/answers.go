@@ -75,6 +75,9 @@ func (p *parser) answers(f *file) {
 	p.note(0, "actions", "answer-files", "path")
 	if n := f.Actions.Files; n != nil {
 		a.AnswerFiles = &AnswerFiles{Path: p.relative(cmp.Or(n.Path, "/run/regwarden/answers"))}
+		if filepath.Clean(a.AnswerFiles.Path) == "/" {
+			p.fail(fmt.Sprintf("%q is no directory for it", n.Path), "write one of its own, such as /run/regwarden/answers", "actions", "answer-files", "path")
+		}
 		if m := p.out.Mask; m.V4 < 20 || m.V6 < 52 {
 			p.fail("cannot stand beside so wide an ipv4_prefix (below 20) or ipv6_prefix (below 52): a file is for an address or a small net", "take actions.answer-endpoint, which knows every prefix", "actions", "answer-files")
 		}
