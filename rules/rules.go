@@ -42,7 +42,7 @@ func Load(dir string) (*Set, error) {
 	if dir != "" {
 		own, err := read(os.DirFS(dir), ".", strings.TrimSuffix(dir, "/")+"/")
 		if err != nil {
-			return nil, fmt.Errorf("rules directory %s: %w", dir, unwrapPath(err))
+			return nil, ofDirectory(dir, err)
 		}
 		for name, f := range own {
 			files[name] = f
@@ -55,9 +55,17 @@ func Load(dir string) (*Set, error) {
 func LoadOnly(dir string) (*Set, error) {
 	files, err := read(os.DirFS(dir), ".", strings.TrimSuffix(dir, "/")+"/")
 	if err != nil {
-		return nil, fmt.Errorf("rules directory %s: %w", dir, unwrapPath(err))
+		return nil, ofDirectory(dir, err)
 	}
 	return parseAll(files)
+}
+
+// ofDirectory names the directory in an error that names no file of it.
+func ofDirectory(dir string, err error) error {
+	if ps := (strict.Problems{}); errors.As(err, &ps) {
+		return err
+	}
+	return fmt.Errorf("rules directory %s: %w", dir, unwrapPath(err))
 }
 
 func unwrapPath(err error) error {
@@ -88,7 +96,11 @@ func read(fsys fs.FS, dir, prefix string) (map[string]ruleFile, error) {
 		}
 		data, err := fs.ReadFile(fsys, filepath.Join(dir, name))
 		if err != nil {
-			return nil, err
+			hint := "let the daemon's user read it"
+			if errors.Is(err, fs.ErrNotExist) {
+				hint = "it is a link that leads nowhere; correct or remove it"
+			}
+			return nil, strict.Problems{{File: prefix + name, Text: unwrapPath(err).Error(), Hint: hint}}
 		}
 		files[strings.TrimSuffix(name, ".toml")] = ruleFile{prefix + name, data}
 	}

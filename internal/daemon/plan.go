@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -96,14 +97,18 @@ func dryRun(c *config.Config, set *rules.Set) {
 // writtenRules are the rules in force, as they are written.
 func writtenRules(c *config.Config) (*rules.Set, error) {
 	set, err := rules.Load(c.RulesDir)
-	if err != nil {
+	var inFiles strict.Problems
+	switch {
+	case errors.As(err, &inFiles):
 		return nil, err
+	case err != nil:
+		return nil, strict.Problems{c.Problem(0, err.Error(), "make the directory, or remove the key", "rules")}
 	}
 	for _, name := range c.Disable {
 		i := slices.IndexFunc(set.Rules, func(r *detector.Rule) bool { return r.Name == name })
 		if i < 0 && !slices.Contains(set.Off, name) {
 			_, err := set.Only([]string{name})
-			return nil, strict.Problems{{File: c.Path, Key: "disable", Text: err.Error(), Hint: "remove the name, or correct it"}}
+			return nil, strict.Problems{c.Problem(0, err.Error(), "remove the name, or correct it", "disable")}
 		}
 		if i >= 0 {
 			set.Rules, set.Off = slices.Delete(set.Rules, i, i+1), append(set.Off, name)
