@@ -60,26 +60,36 @@ func (a *AnswerFiles) own() (damage string, err error) {
 	return dir + " " + damage, nil
 }
 
-// Check says what would keep the directory from holding the answers, or a web server from finding them; it touches nothing.
+// Foreign says why the directory will never be written to, and what to do; "" where it may be. It touches nothing.
+func (a *AnswerFiles) Foreign() (why, hint string) {
+	dir := a.options.Path
+	if info, err := os.Stat(dir); errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
+		return dir + " is not a directory", "remove it, or give the answers another"
+	}
+	if _, err := os.Lstat(filepath.Join(dir, answerMarker)); err == nil {
+		return "", ""
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return fmt.Sprintf("%s holds %q and was not made by regwarden, so nothing is written there", dir, entries[0].Name()), "give the answers a directory of their own"
+	}
+	return "", ""
+}
+
+// Check says what may keep the directory from holding the answers, or a web server from finding them, as long as it is not refused; it touches nothing.
 func (a *AnswerFiles) Check() []string {
 	dir := a.options.Path
+	if refused, _ := a.Foreign(); refused != "" {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return []string{"the directory of the answers cannot be looked into: " + err.Error()}
+	}
 	var out []string
-	if info, err := os.Stat(dir); errors.Is(err, syscall.ENOTDIR) || err == nil && !info.IsDir() {
-		return []string{dir + " is not a directory; remove it, or give the answers another"}
-	} else if err == nil {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return []string{"the directory of the answers cannot be looked into: " + err.Error()}
-		}
-		_, unmarked := os.Lstat(filepath.Join(dir, answerMarker))
-		for _, e := range entries {
-			if name := e.Name(); unmarked != nil || !ours(name) {
-				out = append(out, map[bool]string{
-					true:  fmt.Sprintf("%s holds %q and was not made by regwarden, so nothing is written there; give the answers a directory of their own", dir, name),
-					false: fmt.Sprintf("%s holds %q, which is not regwarden's; it stays, and is better kept elsewhere", dir, name),
-				}[unmarked != nil])
-				break
-			}
+	for _, e := range entries {
+		if name := e.Name(); !ours(name) {
+			out = append(out, fmt.Sprintf("%s holds %q, which is not regwarden's; it stays, and is better kept elsewhere", dir, name))
+			break
 		}
 	}
 	if err := a.unreachable(); err != nil {

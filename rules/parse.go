@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -198,7 +199,9 @@ func (p *parser) steps(r *detector.Rule, f *file) {
 			continue
 		}
 		d, err := strict.Duration(words[0])
-		if err != nil || d <= 0 {
+		if errors.Is(err, strict.ErrTooLong) {
+			p.fail(err.Error(), "write a shorter time", "escalate")
+		} else if err != nil || d <= 0 {
 			p.fail(fmt.Sprintf("invalid duration in %q", e), strict.DurationHint, "escalate")
 		}
 		step.Time = d

@@ -23,6 +23,9 @@ var shipped embed.FS
 // Shipped returns the embedded rule files.
 func Shipped() fs.FS { return shipped }
 
+// ShippedPrefix begins the origin of a shipped rule; an own one's begins with its directory.
+const ShippedPrefix = "shipped:"
+
 // Set is the rules that are in force, in order of name.
 type Set struct {
 	Rules []*detector.Rule
@@ -32,14 +35,14 @@ type Set struct {
 
 // Load reads the shipped rules and those of dir, if it is not empty. The error is strict.Problems with every mistake of every file.
 func Load(dir string) (*Set, error) {
-	files, err := read(shipped, ".", "shipped:")
+	files, err := read(shipped, ".", ShippedPrefix)
 	if err != nil {
 		return nil, err
 	}
 	if dir != "" {
 		own, err := read(os.DirFS(dir), ".", strings.TrimSuffix(dir, "/")+"/")
 		if err != nil {
-			return nil, fmt.Errorf("rules directory %s: %w", dir, unwrapPath(err))
+			return nil, ofDirectory(dir, err)
 		}
 		for name, f := range own {
 			files[name] = f
@@ -52,9 +55,17 @@ func Load(dir string) (*Set, error) {
 func LoadOnly(dir string) (*Set, error) {
 	files, err := read(os.DirFS(dir), ".", strings.TrimSuffix(dir, "/")+"/")
 	if err != nil {
-		return nil, fmt.Errorf("rules directory %s: %w", dir, unwrapPath(err))
+		return nil, ofDirectory(dir, err)
 	}
 	return parseAll(files)
+}
+
+// ofDirectory names the directory in an error that names no file of it.
+func ofDirectory(dir string, err error) error {
+	if ps := (strict.Problems{}); errors.As(err, &ps) {
+		return err
+	}
+	return fmt.Errorf("rules directory %s: %w", dir, unwrapPath(err))
 }
 
 func unwrapPath(err error) error {
@@ -83,20 +94,34 @@ func read(fsys fs.FS, dir, prefix string) (map[string]ruleFile, error) {
 		if filepath.Ext(name) != ".toml" || strings.HasPrefix(name, ".") || e.IsDir() {
 			continue
 		}
-		info, err := fs.Stat(fsys, filepath.Join(dir, name))
-		if err == nil && !info.Mode().IsRegular() {
-			err = fmt.Errorf("%s is no plain file", name) // a pipe would be waited for
-		}
+		data, err := readPlain(fsys, filepath.Join(dir, name))
 		if err != nil {
-			return nil, err
-		}
-		data, err := fs.ReadFile(fsys, filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
+			hint := "let the daemon's user read it"
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				hint = "it is a link that leads nowhere; correct or remove it"
+			case errors.Is(err, errNotPlain):
+				hint = "a rule is a file"
+			}
+			return nil, strict.Problems{{File: prefix + name, Text: unwrapPath(err).Error(), Hint: hint}}
 		}
 		files[strings.TrimSuffix(name, ".toml")] = ruleFile{prefix + name, data}
 	}
 	return files, nil
+}
+
+var errNotPlain = errors.New("it is no plain file")
+
+// readPlain reads a file and waits for no pipe.
+func readPlain(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errNotPlain
+	}
+	return fs.ReadFile(fsys, name)
 }
 
 func parseAll(files map[string]ruleFile) (*Set, error) {

@@ -44,9 +44,9 @@ func (p *parser) duration(v any, required bool, most time.Duration, key string) 
 		err = fmt.Errorf("%v is no duration", v)
 	}
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, strict.ErrTooLong):
 		p.fail(err.Error(), strict.DurationHint, key)
-	case d <= 0 || d > most:
+	case err != nil || d <= 0 || d > most:
 		p.fail(fmt.Sprintf("%v is out of range", v), fmt.Sprintf("more than 0 and at most %s", strict.FormatDuration(most)), key)
 	}
 	return d

@@ -13,13 +13,14 @@ import (
 )
 
 func flushCommand() *cobra.Command {
-	path := defaultConfig
+	path, lists := defaultConfig, false
 	cmd := &cobra.Command{
 		Use:   "flush",
 		Short: "remove all that is ours from the kernel",
 		Long: `Flush removes the table, or the chain, rules and sets, that the configured firewall action has made, and those that earlier configurations have left,
 as the database tells, and nothing else: what somebody else made under such a name is not touched, and of a chain and its sets either all goes or nothing.
-Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be stopped, and the same rights.`,
+Blocks in the database stay: the daemon makes them again at its next start. It needs the daemon to be stopped, and the same rights.
+With --lists it also empties the blocklist files and answers that front ends read, and runs their after and reload commands: the package does so when it is removed.`,
 		GroupID: groupDaemon,
 		Args:    takes(),
 	}
@@ -34,11 +35,15 @@ Blocks in the database stay: the daemon makes them again at its next start. It n
 			return &exitError{code: exitWrong, err: fmt.Errorf("a daemon answers on %s and would make everything again", socket), hint: "stop it first; regwarden unblock --all lifts all blocks while it runs"}
 		}
 		done, err := daemon.FlushFirewall(cmd.Context(), c)
+		if lists && !errors.Is(err, daemon.ErrRuns) {
+			emptied, failed := daemon.EmptyLists(cmd.Context(), c)
+			done.Emptied, err = emptied, errors.Join(err, failed)
+		}
 		if *asJSON {
 			if err := control.WriteJSON(cmd.OutOrStdout(), done); err != nil {
 				return err
 			}
-		} else if err == nil || len(done.Removed)+len(done.Absent) > 0 {
+		} else if err == nil || len(done.Removed)+len(done.Absent)+len(done.Emptied) > 0 {
 			printFlushed(cmd.OutOrStdout(), done, path)
 		}
 		if errors.Is(err, daemon.ErrRuns) {
@@ -52,6 +57,7 @@ Blocks in the database stay: the daemon makes them again at its next start. It n
 		}
 		return nil
 	}
+	cmd.Flags().BoolVar(&lists, "lists", false, "empty the blocklist files and answers of front ends, too")
 	cmd.Flags().StringVar(&path, "config", path, "the configuration `file`")
 	return cmd
 }
@@ -62,6 +68,9 @@ func printFlushed(w io.Writer, done daemon.Flushed, path string) {
 	}
 	for _, place := range done.Absent {
 		fmt.Fprintf(w, "%s: nothing of ours was there\n", escape(place))
+	}
+	for _, place := range done.Emptied {
+		fmt.Fprintf(w, "%s: emptied\n", escape(place))
 	}
 	switch {
 	case done.Unknown != "" && len(done.Removed)+len(done.Absent) == 0:

@@ -16,8 +16,9 @@ func reloadCommand() *cobra.Command {
 		GroupID: groupDaemon,
 		Short:   "have the running daemon read its configuration and rules again",
 		Long: "Have the running daemon read its configuration and rules again, and tell what\n" +
-			"is different now. It is all or nothing: with one mistake in them the old\n" +
-			"configuration goes on running, every mistake is told, and the exit code is 1.\n" +
+			"is different now. It is all or nothing: with one mistake in them, or a rule\n" +
+			"whose own [[test]] fails, the old configuration goes on running, every mistake\n" +
+			"is told, and the exit code is 1.\n" +
 			"Blocks and counts stay.",
 		Args: takes(),
 	}

@@ -47,8 +47,13 @@ spared (a guard held, with the reason) and unblock (the storm guard took a block
 		Example: `  regwarden replay /var/log/gitlab/nginx/gitlab_registry_access.log* /var/log/gitlab/gitlab-rails/*.log
   regwarden replay --rules ./my-rules --rule my-rule --json access.log.1.gz`,
 		GroupID: groupLogs,
-		Args:    cobra.MinimumNArgs(1),
-		RunE:    func(cmd *cobra.Command, files []string) error { return runReplay(cmd, f, files) },
+		Args: func(c *cobra.Command, files []string) error {
+			if len(files) == 0 {
+				return wrongUse(c, "%s is missing", "FILE")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, files []string) error { return runReplay(cmd, f, files) },
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
@@ -151,7 +156,7 @@ func zoneAndKind(zone, kind string) (*time.Location, detector.Kind, error) {
 	}
 	k, ok := detector.ParseKind(kind)
 	if kind != "" && !ok {
-		return nil, 0, fmt.Errorf("kind: unknown kind %q; known are %v", kind, detector.KindNames())
+		return nil, 0, fmt.Errorf("kind: unknown kind %q; known are %s", kind, strings.Join(detector.KindNames(), ", "))
 	}
 	return loc, k, nil
 }

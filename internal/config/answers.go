@@ -66,12 +66,18 @@ type fileAnswers struct {
 func (p *parser) answers(f *file) {
 	a := &p.out.Actions
 	a.Answers = Answers{Message: f.Answers.Message, UnblockURL: f.Answers.UnblockURL}
-	p.out.Lines = map[string]int{}
 	for _, key := range []string{"message", "unblock_url"} {
-		p.out.Lines[key] = p.doc.At("answers", key).Line
+		p.note(0, "answers", key)
 	}
+	for _, key := range []string{"test", "reload"} {
+		p.note(0, "actions", "nginx-geo", key)
+	}
+	p.note(0, "actions", "answer-files", "path")
 	if n := f.Actions.Files; n != nil {
 		a.AnswerFiles = &AnswerFiles{Path: p.relative(cmp.Or(n.Path, "/run/regwarden/answers"))}
+		if filepath.Clean(a.AnswerFiles.Path) == "/" {
+			p.fail(fmt.Sprintf("%q is no directory for it", n.Path), "write one of its own, such as /run/regwarden/answers", "actions", "answer-files", "path")
+		}
 		if m := p.out.Mask; m.V4 < 20 || m.V6 < 52 {
 			p.fail("cannot stand beside so wide an ipv4_prefix (below 20) or ipv6_prefix (below 52): a file is for an address or a small net", "take actions.answer-endpoint, which knows every prefix", "actions", "answer-files")
 		}
@@ -147,5 +153,17 @@ func (p *parser) program(command []string, optional bool, example string, key ..
 func (c *Config) AnswersProblem(err error) error {
 	key, rest, _ := strings.Cut(err.Error(), ": ")
 	text, hint, _ := strings.Cut(rest, "; ")
-	return strict.Problems{{File: c.Path, Line: c.Lines[key], Key: "answers." + key, Text: text, Hint: hint}}
+	return strict.Problems{c.Problem(0, text, hint, "answers."+key)}
+}
+
+// Problem is a mistake that another room sees in a key of the n-th table of its kind, with file and line.
+func (c *Config) Problem(n int, text, hint, key string) strict.Problem {
+	return strict.Problem{File: c.Path, Line: c.Lines[lineKey(n, key)], Key: key, Text: text, Hint: hint}
+}
+
+func lineKey(n int, key string) string { return fmt.Sprint(key, " ", n) }
+
+// note remembers where a key stands in the n-th table of its kind.
+func (p *parser) note(n int, key ...string) {
+	p.out.Lines[lineKey(n, strings.Join(key, "."))], _ = p.doc.Nth(n, key...)
 }

@@ -46,7 +46,7 @@ type Config struct {
 	// Portal is the project page; nil where it is not configured.
 	Portal *Portal
 
-	// Lines are where keys of [answers], by their name, and of [portal], by their whole name, stand: for mistakes in them that only others can see.
+	// Lines are where keys stand whose mistakes only other rooms can see; Problem makes them.
 	Lines map[string]int
 }
 

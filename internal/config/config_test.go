@@ -64,6 +64,17 @@ func TestAMinimalFile(t *testing.T) {
 	}
 }
 
+// TestPathAndPathsAreBothRead: neither of the two is left out without a word.
+func TestPathAndPathsAreBothRead(t *testing.T) {
+	c, err := config.Parse("/c/f.toml", []byte("[[source]]\npath = \"a.log\"\npaths = [\"b.log\", \"c.log\"]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/c/a.log", "/c/b.log", "/c/c.log"}; !reflect.DeepEqual(want, c.Sources[0].Paths) {
+		t.Errorf("want %v, got %v", want, c.Sources[0].Paths)
+	}
+}
+
 // TestMistakes: each sort of mistake gets one line with file, line, key and what to do.
 func TestMistakes(t *testing.T) {
 	const good = "[[source]]\npath = \"a.log\"\n"
@@ -81,6 +92,13 @@ func TestMistakes(t *testing.T) {
 		"a key twice":            {"dry_run = true\ndry_run = true\n" + good, `f.toml:2: dry_run: `},
 		"no source":              {"dry_run = true\n", `f.toml: source: there is no [[source]]`},
 		"source without a path":  {"[[source]]\nname = \"x\"\n", `f.toml:1: source.path: has no path; write path = `},
+		"a journal's path":       {"[[source]]\ntype = \"journal\"\npath = \"x\"\n", `f.toml:3: source.path: is not for type = "journal", which takes units and matches; remove it`},
+		"a journal's paths":      {good + "[[source]]\ntype = \"journal\"\nunits = [\"u\"]\npaths = [\"x\"]\n", `f.toml:6: source.paths: is not for type = "journal"`},
+		"a journal's place":      {"[[source]]\ntype = \"journal\"\nfrom = \"start\"\n", `f.toml:3: source.from: is not for type = "journal"`},
+		"polling a journal":      {"[[source]]\ntype = \"journal\"\npoll = true\n", `f.toml:3: source.poll: is not for type = "journal"`},
+		"units of a file":        {good + "units = [\"ssh.service\"]\n", `f.toml:3: source.units: is not for type = "file", which takes path, paths, from and poll; remove it, or write another type`},
+		"matches of a file":      {good + "type = \"file\"\nmatches = [\"a=b\"]\n", `f.toml:4: source.matches: is not for type = "file"`},
+		"a path of stdin":        {"[[source]]\ntype = \"stdin\"\npath = \"x\"\n", `f.toml:3: source.path: is not for type = "stdin", which takes none of path, paths, from, poll, units and matches`},
 		"unknown type":           {"[[source]]\ntype = \"files\"\npath = \"a\"\n", `f.toml:2: source.type: unknown type "files"`},
 		"bad glob":               {"[[source]]\npaths = [\"a[b\"]\n", `f.toml:2: source.paths: "a[b" is no valid glob`},
 		"bad from":               {"[[source]]\npath = \"a\"\nfrom = \"begin\"\n", `f.toml:3: source.from: unknown place "begin"`},
@@ -106,6 +124,12 @@ func TestMistakes(t *testing.T) {
 		"bad network":            {"trusted_proxies = [\"192.0.2.0/33\"]\n" + good, `f.toml:1: trusted_proxies: "192.0.2.0/33" is neither an address`},
 		"prefix out of range":    {"ipv6_prefix = 128\n" + good, `f.toml:1: ipv6_prefix: 128 is out of range; 32 to 64`},
 		"bad duration":           {good + "[guards]\nstorm_window = \"5 minutes\"\n", `f.toml:4: guards.storm_window: "5 minutes" is no duration; write it like`},
+		"no unit":                {good + "[guards]\nstorm_window = \"10\"\n", `f.toml:4: guards.storm_window: "10" has no unit; write it like "90s"`},
+		"no unit in a list":      {good + "[[actions.exec]]\ncommand = [\"/bin/x\"]\ntimeout = \"10\"\n", `f.toml:5: actions.exec.timeout: "10" has no unit`},
+		"too long":               {good + "[state]\nhistory_keep = \"99999d\"\n", `f.toml:4: state.history_keep: "99999d" is longer than 10000 days; write a shorter time`},
+		"answers in the root":    {good + "[actions.answer-files]\npath = \"//\"\n", `f.toml:4: actions.answer-files.path: "//" is no directory for it; write one of its own`},
+		"half a table":           {good + "[actions.nftables\nmode = \"drop\"\n", `f.toml:3: expected '.' or ']' to end table name, but got '\n' instead; the name of a table stands in brackets`},
+		"a key once more":        {"dry_run = true\ndry_run = true\n" + good, `already been defined; a key may stand only once`},
 		"share out of range":     {good + "[guards]\nproxy_share = 50.0\n", `f.toml:4: guards.proxy_share: 50 is out of range`},
 		"limit out of range":     {good + "[guards]\nstorm_limit = 0\n", `f.toml:4: guards.storm_limit: 0 is out of range`},
 		"bad size":               {good + "[state]\nmemory = \"lots\"\n", `f.toml:4: state.memory: "lots" is no size`},

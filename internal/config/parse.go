@@ -57,7 +57,9 @@ func Parse(path string, data []byte) (*Config, error) {
 		return nil, err
 	}
 	p := &parser{doc: doc, out: Default()}
-	p.out.Path = path
+	p.out.Path, p.out.Lines = path, map[string]int{}
+	p.note(0, "rules")
+	p.note(0, "disable")
 	p.top(&f)
 	p.guards(&f)
 	p.state(&f)
@@ -192,6 +194,7 @@ func (p *parser) source(i int, f *fileSource) {
 	if !slices.Contains([]string{"file", "journal", "stdin"}, s.Type) {
 		p.failAt(i, fmt.Sprintf("unknown type %q", s.Type), `known are "file", "journal" and "stdin"`, "source", "type")
 	}
+	p.ofOtherTypes(i, s.Type, f)
 	if s.Type == "file" && len(s.Paths) == 0 {
 		p.failAt(i, "has no path", `write path = "/var/log/…" or paths = ["…", "…"]`, "source", "path")
 	}
@@ -226,6 +229,24 @@ func (p *parser) source(i int, f *fileSource) {
 	}
 	p.out.Sources = append(p.out.Sources, s)
 }
+
+// ofOtherTypes refuses keys that a source of this type would not heed.
+func (p *parser) ofOtherTypes(i int, kind string, f *fileSource) {
+	for _, k := range []struct {
+		key, of string
+		set     bool
+	}{
+		{"path", "file", f.Path != ""}, {"paths", "file", len(f.Paths) > 0}, {"from", "file", f.From != ""}, {"poll", "file", f.Poll},
+		{"units", "journal", len(f.Units) > 0}, {"matches", "journal", len(f.Matches) > 0},
+	} {
+		if takes, known := sourceKeys[kind]; known && k.set && k.of != kind {
+			p.failAt(i, fmt.Sprintf("is not for type = %q, which takes %s", kind, takes), "remove it, or write another type", "source", k.key)
+		}
+	}
+}
+
+// sourceKeys are the keys that say what a source of a type reads.
+var sourceKeys = map[string]string{"file": "path, paths, from and poll", "journal": "units and matches", "stdin": "none of path, paths, from, poll, units and matches"}
 
 // sourceName names a source that has no name after its first file.
 func sourceName(s *Source) string {
@@ -269,6 +290,7 @@ func (p *parser) actions(f *file) {
 				p.failAt(i, fmt.Sprintf("%q is no file mode", b.Mode), `write it like "0644"`, "actions", "blocklist", "mode")
 			}
 		}
+		p.note(i, "actions", "blocklist", "after")
 		a.Blocklists = append(a.Blocklists, out)
 	}
 	for i, e := range f.Actions.Exec {
@@ -277,6 +299,7 @@ func (p *parser) actions(f *file) {
 			p.failAt(i, "must be a list that begins with the program's full path", `as in command = ["/usr/local/bin/block", "{verb}", "{target}"]; it is run without a shell`, "actions", "exec", "command")
 		}
 		out.Timeout = p.optional(i, e.Timeout, 10*time.Second, "actions", "exec", "timeout")
+		p.note(i, "actions", "exec", "command")
 		a.Execs = append(a.Execs, out)
 	}
 	for i, w := range f.Actions.Webhook {

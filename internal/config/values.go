@@ -33,21 +33,23 @@ func (p *parser) prefixesAt(texts []string, key ...string) []netip.Prefix {
 }
 
 func (p *parser) duration(text string, key ...string) time.Duration {
-	d, err := strict.Duration(text)
-	if err != nil || d <= 0 {
-		p.fail(fmt.Sprintf("%q is no duration", text), strict.DurationHint, key...)
-	}
-	return d
+	return p.optional(0, text, -1, key...)
 }
 
-// optional is a duration in the n-th table of an array, which may be absent.
+// optional is a duration in the n-th table of an array, which may be absent unless otherwise is negative. It needs its unit: 10 may be meant as
+// minutes as well as seconds.
 func (p *parser) optional(n int, text string, otherwise time.Duration, key ...string) time.Duration {
-	if text == "" {
+	if text == "" && otherwise >= 0 {
 		return otherwise
 	}
 	d, err := strict.Duration(text)
-	if err != nil || d <= 0 {
+	switch {
+	case errors.Is(err, strict.ErrTooLong):
+		p.failAt(n, err.Error(), "write a shorter time", key...)
+	case err != nil || d <= 0:
 		p.failAt(n, fmt.Sprintf("%q is no duration", text), strict.DurationHint, key...)
+	case strict.Bare(text):
+		p.failAt(n, fmt.Sprintf("%q has no unit", text), strict.DurationHint, key...)
 	}
 	return d
 }

@@ -170,7 +170,7 @@ func withCause(blocks []detector.Block, id string) []detector.Block {
 // notBlocked is the problem of a subject that is not blocked, or not by the rule.
 func notBlocked(subject, rule string) *Problem {
 	target, id, err := ParseSubject(subject)
-	what := fmt.Sprintf("no block has the ID %s", id)
+	what := fmt.Sprintf("%q is neither an address nor the ID of a block", id)
 	if err == nil && id == "" {
 		what = TargetText(target) + " is not blocked"
 		if rule != "" {

@@ -253,7 +253,7 @@ func TestRequestsThatMakeNoSenseAreProblems(t *testing.T) {
 		{"root", "GET", "/", "", 404, "there is no route /", "/v1/status"},
 		{"below a route", "GET", "/v1/status/x", "", 404, "no route", "/v1/status"},
 		{"not blocked", "GET", "/v1/blocks/192.0.2.1", "", 404, "192.0.2.1 is not blocked", "GET /v1/blocks"},
-		{"unknown id", "GET", "/v1/blocks/abc", "", 404, "no block has the ID abc", ""},
+		{"unknown id", "GET", "/v1/blocks/abc", "", 404, "\"abc\" is neither an address nor the ID of a block", ""},
 		{"host name", "GET", "/v1/blocks/example.org", "", 400, `"example.org" is neither an address, a prefix nor the ID`, "192.0.2.7"},
 		{"control characters", "GET", "/v1/blocks/%1b%5b31m", "", 400, `"\x1b[31m" is neither`, ""},
 		{"zone", "GET", "/v1/blocks/fe80::1%25eth0", "", 400, "is an address of one interface", ""},

@@ -1,12 +1,10 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -161,14 +159,6 @@ func checkAnswers(c *config.Config) []string {
 		}
 	}
 	if g := c.Actions.NginxGeo; g != nil {
-		for _, command := range [][]string{g.Test, g.Reload} {
-			if len(command) == 0 {
-				continue
-			}
-			if _, err := exec.LookPath(command[0]); err != nil {
-				out = append(out, fmt.Sprintf("action nginx-geo: %s cannot be run: %v", command[0], errors.Unwrap(err)))
-			}
-		}
 		if info, err := os.Stat(filepath.Dir(g.Path)); err != nil || !info.IsDir() {
 			out = append(out, fmt.Sprintf("action nginx-geo: the directory of %s is not there; create it", g.Path))
 		}

@@ -286,7 +286,10 @@ func (d *Daemon) Reload(_ context.Context, p control.Peer) (control.ReloadResult
 	d.options.Reloading()
 	defer d.options.Ready() // a reload that failed leaves the daemon as ready as it was
 	result, err := d.reload()
-	if err == nil {
+	if err != nil {
+		// systemd says only that its reload failed: the log is where the mistakes are, whoever asked.
+		d.logger.Error("reload failed, the old configuration goes on running", "by", p.String(), "error", err.Error())
+	} else {
 		d.logger.Info("reloaded", "by", p.String(), "rules", result.Rules, "changed", result.Changed, "takes_a_restart", result.Restart)
 	}
 	return result, err
@@ -299,7 +302,7 @@ func (d *Daemon) reload() (control.ReloadResult, error) {
 	next, err := d.options.Load()
 	var p *plan
 	if err == nil {
-		p, err = makePlan(next, d.logger)
+		p, err = reloadPlan(next, d.logger)
 	}
 	if err != nil {
 		d.core.do(func(c *core) { c.reloadError = err.Error() })

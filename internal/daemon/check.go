@@ -41,7 +41,13 @@ func CheckConfig(c *config.Config) error {
 	if err := checkCertificate(&look); err != nil {
 		return err
 	}
-	return directorySource(c)
+	if err := directorySource(c); err != nil {
+		return err
+	}
+	if never := neverWork(c); len(never) > 0 {
+		return never
+	}
+	return nil
 }
 
 // forService says that only the service has this secret.
@@ -50,7 +56,7 @@ func forService(path string) bool {
 }
 
 // CheckHost looks whether this host has what the configuration names, and returns what to look after, one line each. Nothing of it keeps the daemon
-// from starting: it waits for files, and tries actions again.
+// from starting: it waits for files, and tries actions again. What can never work is not among it: CheckConfig refuses that.
 func CheckHost(c *config.Config) []string {
 	var out []string
 	for _, s := range c.Sources {
@@ -63,6 +69,9 @@ func CheckHost(c *config.Config) []string {
 			if _, err := exec.LookPath("journalctl"); err != nil {
 				out = append(out, fmt.Sprintf("source %s: journalctl is not installed", s.Name))
 			}
+			if len(s.Units)+len(s.Matches) == 0 {
+				out = append(out, fmt.Sprintf("source %s: it has neither units nor matches, so the whole journal is read; write units = [\"ssh.service\"] for one service", s.Name))
+			}
 		}
 	}
 	for _, b := range c.Actions.Blocklists {
@@ -71,8 +80,15 @@ func CheckHost(c *config.Config) []string {
 		}
 	}
 	for _, e := range c.Actions.Execs {
-		if _, err := exec.LookPath(e.Command[0]); err != nil {
+		fault, _ := commandFault(e.Command[0])
+		if _, err := exec.LookPath(e.Command[0]); err != nil && fault == "" {
 			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", e.Name, e.Command[0], errors.Unwrap(err)))
+		}
+	}
+	for _, f := range frontEndCommands(c) {
+		fault, absent := commandFault(f.path)
+		if _, err := exec.LookPath(f.path); err != nil && (fault == "" || absent) {
+			out = append(out, fmt.Sprintf("action %s: %s cannot be run: %v", f.action, f.path, errors.Unwrap(err)))
 		}
 	}
 	for _, w := range c.Actions.Webhooks {

@@ -56,7 +56,7 @@ func Run(ctx context.Context, o Options) error {
 		}
 	}
 	d := &Daemon{options: o, logger: o.Logger, since: time.Now()}
-	plan, err := makePlan(o.Config, o.Logger)
+	plan, err := startPlan(o.Config, o.Logger)
 	if err != nil {
 		return err
 	}
@@ -133,9 +133,7 @@ func (d *Daemon) wait(ctx context.Context, answering <-chan struct{}, failed <-c
 		case <-d.core.broken:
 			return nil // the core's own error says why
 		case <-d.options.Reloads:
-			if _, err := d.Reload(ctx, control.Peer{Name: "signal", MayChange: true}); err != nil {
-				d.logger.Error("reload failed, the old configuration goes on running", "error", err.Error())
-			}
+			_, _ = d.Reload(ctx, control.Peer{Name: "signal", MayChange: true}) // which has logged what is wrong
 		}
 	}
 }

@@ -243,6 +243,8 @@ type Flushed struct {
 	Removed []string `json:"removed"`
 	// Absent are those where nothing of ours was.
 	Absent []string `json:"absent,omitempty"`
+	// Emptied are the files and directories of front ends that were emptied, if that was asked for, too.
+	Emptied []string `json:"emptied,omitempty"`
 	// Unknown says why the places of earlier configurations are not known; "" if they are.
 	Unknown string `json:"unknown,omitempty"`
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -30,14 +31,22 @@ type plan struct {
 	// answering are the actions that leave a blocked client something to read; empty where none answers.
 	answering []string
 	text      *answer.Text
+	// faults are what a reload would have refused and a start goes on without: rules whose own tests failed, what can never work.
+	faults []string
 }
 
-// makePlan checks the configuration and makes its rules and actions.
+// makePlan checks the configuration and makes its rules and actions. The rules' test lines are not run: startPlan and reloadPlan do that, each in its way.
 func makePlan(c *config.Config, logger *slog.Logger) (*plan, error) {
 	set, err := writtenRules(c)
 	if err != nil {
 		return nil, err
 	}
+	return planOf(c, set, logger)
+}
+
+// planOf makes the plan of a configuration and its rules.
+func planOf(c *config.Config, set *rules.Set, logger *slog.Logger) (*plan, error) {
+	var err error
 	p := &plan{config: c, set: set, written: slices.Clone(set.Rules)}
 	dryRun(c, set)
 	if p.text, err = answerText(c, set); err != nil {
@@ -91,14 +100,18 @@ func dryRun(c *config.Config, set *rules.Set) {
 // writtenRules are the rules in force, as they are written.
 func writtenRules(c *config.Config) (*rules.Set, error) {
 	set, err := rules.Load(c.RulesDir)
-	if err != nil {
+	var inFiles strict.Problems
+	switch {
+	case errors.As(err, &inFiles):
 		return nil, err
+	case err != nil:
+		return nil, strict.Problems{c.Problem(0, err.Error(), "make the directory, or remove the key", "rules")}
 	}
 	for _, name := range c.Disable {
 		i := slices.IndexFunc(set.Rules, func(r *detector.Rule) bool { return r.Name == name })
 		if i < 0 && !slices.Contains(set.Off, name) {
 			_, err := set.Only([]string{name})
-			return nil, strict.Problems{{File: c.Path, Key: "disable", Text: err.Error(), Hint: "remove the name, or correct it"}}
+			return nil, strict.Problems{c.Problem(0, err.Error(), "remove the name, or correct it", "disable")}
 		}
 		if i >= 0 {
 			set.Rules, set.Off = slices.Delete(set.Rules, i, i+1), append(set.Off, name)
@@ -197,23 +210,4 @@ func neverPrefixes(list []detector.Never) []netip.Prefix {
 		out = append(out, n.Prefix)
 	}
 	return out
-}
-
-// CheckRules runs the [[test]] lines of all rules, as `check` does.
-func CheckRules(set *rules.Set) (failed []string, tests int) {
-	for _, r := range set.Rules {
-		failed = append(failed, rules.Test(r, readLine)...)
-		tests += len(r.Tests)
-	}
-	return failed, tests
-}
-
-// readLine reads one line as a source with format = "auto" would.
-func readLine(line []byte) (*detector.Event, bool) {
-	e := &detector.Event{}
-	r, err := format.New(format.Options{})
-	if err != nil {
-		return e, false
-	}
-	return e, r.Read(line, e) == format.Parsed
 }

@@ -107,6 +107,7 @@ func (c *core) warnings() []string {
 	if names := c.leftNames(); names != "" {
 		out = append(out, "an earlier configuration still blocks in the kernel: "+names+"; remove it with "+c.flushCommand())
 	}
+	out = append(out, c.plan.faults...)
 	if c.metricsError != "" {
 		out = append(out, "metrics are not served: "+c.metricsError)
 	}

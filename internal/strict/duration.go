@@ -1,6 +1,7 @@
 package strict
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -13,11 +14,32 @@ const DurationHint = `write it like "90s", "15m", "1h30m" or "7d"`
 // mostDays keeps days and weeks far from what a time.Duration can hold, 292 years.
 const mostDays = 10_000
 
+// ErrTooLong says that a duration is written rightly and longer than any that is taken.
+var ErrTooLong = errors.New("a duration is too long")
+
+// tooLong is ErrTooLong in words.
+func tooLong(text string) error {
+	return &tooLongError{fmt.Sprintf("%q is longer than %d days", text, mostDays)}
+}
+
+type tooLongError struct{ text string }
+
+func (e *tooLongError) Error() string        { return e.text }
+func (e *tooLongError) Is(target error) bool { return target == ErrTooLong }
+
+// Bare says that a duration is a number without a unit, which Duration takes for seconds.
+func Bare(text string) bool {
+	_, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return err == nil
+}
+
 // Duration reads "90s", "15m", "1h30m", "7d", "2w"; a bare number is seconds, as in fail2ban.
 func Duration(text string) (time.Duration, error) {
 	text = strings.TrimSpace(text)
 	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
 		return time.Duration(n) * time.Second, nil
+	} else if errors.Is(err, strconv.ErrRange) {
+		return 0, tooLong(text)
 	}
 	rest, total := text, time.Duration(0)
 	for _, unit := range []struct {
@@ -29,7 +51,10 @@ func Duration(text string) (time.Duration, error) {
 			continue
 		}
 		n, err := strconv.ParseUint(strings.TrimSpace(head), 10, 16)
-		if err != nil || n > mostDays {
+		if n > mostDays || errors.Is(err, strconv.ErrRange) {
+			return 0, tooLong(text)
+		}
+		if err != nil {
 			return 0, fmt.Errorf("invalid duration %q", text)
 		}
 		total += time.Duration(n) * unit.is

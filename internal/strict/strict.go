@@ -90,6 +90,12 @@ func (d *Document) decoded(err error) Problem {
 	var pe toml.ParseError
 	if errors.As(err, &pe) {
 		p.Line, p.Key = pe.Position.Line, pe.LastKey
+		if strings.Contains(pe.Message, `got '\n'`) && p.Line > 1 {
+			p.Line-- // the decoder has read the line's end already
+		}
+		if p.Line <= len(d.lines) && strings.HasPrefix(strings.TrimSpace(d.lines[p.Line-1]), "[") {
+			p.Key = "" // a table's line: the last key stands above it
+		}
 		if pe.Message != "" {
 			p.Text = firstLine(strings.TrimSpace(pe.Message))
 		}
@@ -101,7 +107,10 @@ func (d *Document) decoded(err error) Problem {
 		p.Text, p.Hint = what, hint
 		return p
 	}
+	p.Text = strings.TrimSuffix(p.Text, ".")
 	switch {
+	case strings.Contains(text, "to end table name"):
+		p.Hint = "the name of a table stands in brackets, as in [actions.nftables], and that of a list's table in two, as in [[source]]"
 	case strings.Contains(text, "already been defined"), strings.Contains(text, "already defined"):
 		p.Hint = "a key may stand only once in a table; remove one"
 	default:
