@@ -16,9 +16,10 @@ import (
 //
 // The command of [[actions.exec]] is the action itself: without it nobody is blocked there, so it must be there. The commands that have a front end read
 // its list (after, test, reload) belong to that front end, which may be installed later; they are refused only if what is there can never be run.
-// A directory that holds somebody else's files is never written to.
+// A directory that holds somebody else's files is never written to. Of two sources that name the same file the daemon reads it in the first that finds it, so a
+// start after which a file came that two patterns find is no reason to leave the registry alone.
 func neverWork(c *config.Config) strict.Problems {
-	var out strict.Problems
+	out := readTwice(c)
 	for i, e := range c.Actions.Execs {
 		if fault, _ := commandFault(e.Command[0]); fault != "" {
 			out = append(out, c.Problem(i, fault, "name the program that action "+e.Name+" runs, by its full path", "actions.exec.command"))

@@ -13,7 +13,7 @@ import (
 
 // readTwice refuses two paths of sources that name the same file: each of its lines would count twice, which halves every threshold. Paths tell it, and what stands
 // behind them at this moment.
-func readTwice(c *config.Config) error {
+func readTwice(c *config.Config) strict.Problems {
 	var before []follows
 	for _, s := range c.Sources {
 		if s.Type != "file" {

@@ -99,3 +99,21 @@ func TestALaterFileOfTwoPatternsIsReadOnce(t *testing.T) {
 		t.Errorf("it was said %d times:\n%s", n, h.log.String())
 	}
 }
+
+// TestAStartReadsAFileOfTwoSourcesOnce and says so: a host that comes up without its daemon is the worse.
+func TestAStartReadsAFileOfTwoSourcesOnce(t *testing.T) {
+	h := newHost(t, "dry_run = true\n[[source]]\nname = \"one\"\nfrom = \"start\"\nformat = \"nginx\"\npath = \"a.log\"\n[[source]]\nname = \"two\"\nfrom = \"start\"\nformat = \"nginx\"\npath = \"a*.log\"\n", nil)
+	h.write("a.log", line("203.0.113.7"))
+	h.write("az.log", line("203.0.113.7"))
+	h.run()
+	h.until("both files are counted", func() bool { return h.lines() >= 2 })
+	h.append("a.log", line("203.0.113.7"))
+	h.until("and what comes after", func() bool { return h.lines() >= 3 })
+	s, err := h.client.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.lines() != 3 || !strings.Contains(strings.Join(s.Warnings, "\n"), `the sources "one" and "two" both read `) {
+		t.Errorf("%d lines, want 3; it warns %q", h.lines(), s.Warnings)
+	}
+}

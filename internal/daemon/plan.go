@@ -58,9 +58,6 @@ func planOf(c *config.Config, set *rules.Set, logger *slog.Logger) (*plan, error
 	if err := checkPortal(c, logger); err != nil {
 		return nil, err
 	}
-	if err := readTwice(c); err != nil {
-		return nil, err
-	}
 	for _, s := range c.Sources {
 		if _, err := format.New(format.Options{Name: s.Format}); err != nil {
 			return nil, strict.Problems{{File: c.Path, Key: "source.format", Text: err.Error(), Hint: "source " + s.Name + ` needs one of them, or "auto"`}}
