@@ -97,6 +97,7 @@ func TestALeftoverIsRecognised(t *testing.T) {
 				if strings.Contains(damage, "lo") && o.PreferIPSet == "never" || o.SetName != "" && damage != "true" {
 					continue // then nothing tells it from another's
 				}
+				o := o // each subtest's own
 				t.Run(fmt.Sprintf("%s sets=%s%s ports=%v %s", variant, o.SetName, o.PreferIPSet, o.Ports, damage), func(t *testing.T) {
 					t.Parallel()
 					l := netlab.Standard(t)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"regwarden/detector"
+	"regwarden/internal/httpserve"
 )
 
 // EndpointOptions say where an Endpoint answers and whom it believes.
@@ -292,50 +293,10 @@ func (e *Endpoint) serve(ctx context.Context, listen func() (net.Listener, error
 	}
 }
 
-// answer serves one listener until it fails or ctx ends.
+// answer serves one listener until it fails or ctx ends. Connections beyond the cap are closed at once: a front end that waits would hold its client up, and one
+// that is sent away lets it in.
 func (e *Endpoint) answer(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: e, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
-	stop := context.AfterFunc(ctx, func() {
-		end, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if server.Shutdown(end) != nil {
-			server.Close()
-		}
-	})
-	defer stop()
-	err := server.Serve(&capped{Listener: l, slots: make(chan struct{}, maxConns)})
-	server.Close()
-	return err
-}
-
-// capped closes connections beyond the cap at once: a front end that waits would hold its client up, and one that is sent away lets it in.
-type capped struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func (l *capped) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.slots <- struct{}{}:
-			return &slot{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
-		default:
-			_ = c.Close()
-		}
-	}
-}
-
-type slot struct {
-	net.Conn
-	free func()
-}
-
-func (s *slot) Close() error {
-	defer s.free()
-	return s.Conn.Close()
+	return httpserve.Until(ctx, server, httpserve.Cap(l, maxConns))
 }

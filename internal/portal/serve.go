@@ -4,17 +4,16 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
+
+	"regwarden/internal/httpserve"
+	"regwarden/internal/unixsocket"
 )
 
 // Place is where the pages are served: at a TCP address, with TLS if there is a certificate, or on a unix socket for a proxy.
@@ -30,7 +29,7 @@ func (p Place) open() (net.Listener, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &capped{Listener: l, slots: make(chan struct{}, maxConns)}, nil
+		return httpserve.Cap(l, maxConns), nil
 	}
 	keep := &certificate{cert: p.Cert, key: p.Key}
 	if p.Cert != "" {
@@ -42,51 +41,30 @@ func (p Place) open() (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l = &capped{Listener: l, slots: make(chan struct{}, maxConns)}
+	l = httpserve.Cap(l, maxConns)
 	if p.Cert == "" {
 		return l, nil
 	}
 	return tls.NewListener(l, &tls.Config{GetCertificate: keep.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
 }
 
-// unix makes the socket anew: what lies there from a process that ended is removed, one that answers is not.
+// unix makes the socket, for the group and nobody else: whoever connects may say who the visitor is.
 func (p Place) unix() (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(p.Socket), 0o755); err != nil {
 		return nil, err
 	}
-	if c, err := net.Dial("unix", p.Socket); err == nil {
-		c.Close()
-		return nil, fmt.Errorf("%s: somebody answers there already", p.Socket)
-	}
-	if info, err := os.Lstat(p.Socket); err == nil && info.Mode().Type() != fs.ModeSocket {
-		return nil, fmt.Errorf("%s: is there and no socket", p.Socket)
-	}
-	_ = os.Remove(p.Socket)
-	l, err := net.Listen("unix", p.Socket)
+	l, err := unixsocket.Listen(p.Socket)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.share(); err != nil {
+	if p.Group != "" {
+		err = unixsocket.GiveGroup(p.Socket, p.Group)
+	}
+	if err = errors.Join(err, os.Chmod(p.Socket, 0o660)); err != nil {
 		l.Close()
 		return nil, err
 	}
 	return l, nil
-}
-
-// share lets the group connect, and nobody else: whoever does may say who the visitor is.
-func (p Place) share() error {
-	if err := os.Chmod(p.Socket, 0o660); err != nil || p.Group == "" {
-		return err
-	}
-	g, err := user.LookupGroup(p.Group)
-	if err != nil {
-		return err
-	}
-	id, err := strconv.Atoi(g.Gid)
-	if err != nil {
-		return err
-	}
-	return os.Chown(p.Socket, -1, id)
 }
 
 // certificate reads its files again when they change.
@@ -141,46 +119,5 @@ func (p *Portal) Serve(ctx context.Context, at Place, trouble func(error)) {
 func (p *Portal) answer(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: p.handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second,
 		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)}
-	stop := context.AfterFunc(ctx, func() {
-		end, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if server.Shutdown(end) != nil {
-			server.Close()
-		}
-	})
-	defer stop()
-	err := server.Serve(l)
-	server.Close()
-	return err
-}
-
-// capped closes connections beyond the cap at once.
-type capped struct {
-	net.Listener
-	slots chan struct{}
-}
-
-func (l *capped) Accept() (net.Conn, error) {
-	for {
-		c, err := l.Listener.Accept()
-		if err != nil {
-			return nil, err
-		}
-		select {
-		case l.slots <- struct{}{}:
-			return &slot{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
-		default:
-			_ = c.Close()
-		}
-	}
-}
-
-type slot struct {
-	net.Conn
-	free func()
-}
-
-func (s *slot) Close() error {
-	defer s.free()
-	return s.Conn.Close()
+	return httpserve.Until(ctx, server, l)
 }
