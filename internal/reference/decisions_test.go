@@ -5,12 +5,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"regwarden/detector"
 	"regwarden/internal/replay"
 	"regwarden/rules"
+	"regwarden/sources/format"
 )
 
 // seeds key the counts' hashes. The detector keeps two things as a few bits of a hash, how many user agents a target has and how many things suspects run
@@ -230,8 +232,8 @@ func madeUp(t *testing.T, seed uint64, size uint16, mood uint8) {
 			t.Fatal(err)
 		}
 		entries := readFile(t, path, &o)
-		if len(entries) > 0 && entries[0].at.IsZero() {
-			continue // it begins with a line without a time: that happened at no known time, and is taken as of now, before all others
+		if len(entries) > 0 && !timedSoon(text, &o) {
+			continue // it begins with lines without a time: they happened at no known time, and are taken as of now, before all others
 		}
 		o.Files = append(o.Files, path)
 		for _, l := range entries {
@@ -246,6 +248,21 @@ func madeUp(t *testing.T, seed uint64, size uint16, mood uint8) {
 	}
 	t.Logf("%+v", o.Detector)
 	t.Log(tally(compare(t, o)))
+}
+
+// timedSoon says whether a line with a time stands in what replay reads of a file at once, so that those before it can be given that.
+func timedSoon(text string, o *replay.Options) bool {
+	reader, err := format.New(format.Options{Name: o.Format, Reference: o.Now, Location: o.Location, TrustForwarded: o.TrustForwarded, Kind: o.Kind})
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(text[:min(len(text), 60<<10)]) {
+		var e detector.Event
+		if reader.Read([]byte(strings.TrimSuffix(line, "\n")), &e); !e.Time.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // detector makes up how to count and whom to spare. Half of the time there are no guards, so that counting itself is seen.

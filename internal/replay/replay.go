@@ -196,7 +196,8 @@ func (r *replay) open(path string, depth int) error {
 	return nil
 }
 
-// firstTime is the time with which the earliest of the files begins, the zero time where none has any. Lines before a file's first time get that.
+// firstTime is the time with which the earliest of the files begins, the zero time where none has any. Lines before a file's first time get that, if it stands in the first
+// block that is read; else they are taken as of now.
 func (r *replay) firstTime() (first time.Time) {
 	for _, s := range r.streams {
 		j := <-s.queue
