@@ -18,12 +18,7 @@ const maxForgiven = 100_000
 // Forgive lets what a target did up to that time count no more towards a block like the cause, which somebody has lifted: the next requests begin a new count. Without it
 // a single one could block again whoever went on while the block was being lifted.
 func (d *Detector) Forgive(target netip.Prefix, c *Cause, at time.Time) {
-	if len(d.forgiven) >= maxForgiven {
-		for k := range d.forgiven { // any one, as for strikes
-			delete(d.forgiven, k)
-			break
-		}
-	}
+	roomFor(d.forgiven, maxForgiven)
 	k := forgivenKey{target, c.Rule, c.About}
 	d.forgiven[k] = max(d.forgiven[k], at.UnixMilli())
 }

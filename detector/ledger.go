@@ -2,6 +2,7 @@ package detector
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -94,16 +95,22 @@ func (l *Ledger) Where(wanted func(*Cause) bool) []Block {
 // Holding returns the blocks that hold the address, the narrowest first. It looks each of them up, however many blocks there are.
 func (l *Ledger) Holding(a netip.Addr) []Block {
 	var out []Block
-	for bits := a.BitLen(); bits >= 0; bits-- {
-		p, err := a.Prefix(bits)
-		if err != nil {
-			return nil
-		}
-		if b := l.blocks[p]; b != nil {
-			out = append(out, b.copy())
-		}
+	for b := range l.around(netip.PrefixFrom(a, a.BitLen())) {
+		out = append(out, b.copy())
 	}
 	return out
+}
+
+// around are the blocks of a target and of the networks that it lies in, the narrowest first.
+func (l *Ledger) around(target netip.Prefix) iter.Seq[*Block] {
+	return func(yield func(*Block) bool) {
+		for bits := target.Bits(); bits >= 0 && len(l.blocks) > 0; bits-- {
+			p, err := target.Addr().Prefix(bits)
+			if b := l.blocks[p]; err == nil && b != nil && !yield(b) {
+				return
+			}
+		}
+	}
 }
 
 // Each calls do with every cause. Neither may be kept or changed.
@@ -308,9 +315,8 @@ func (l *Ledger) told(target netip.Prefix, rule, repository string, now time.Tim
 
 // closed says whether a target's host is blocked, by itself or with a network around it.
 func (l *Ledger) closed(target netip.Prefix, now time.Time) bool {
-	for bits := target.Bits(); bits >= 0 && len(l.blocks) > 0; bits-- {
-		p, _ := target.Addr().Prefix(bits)
-		if b := l.blocks[p]; b != nil && slices.ContainsFunc(b.Causes, func(c Cause) bool { return c.Closes() == ScopeHost && now.Before(c.Until) }) {
+	for b := range l.around(target) {
+		if slices.ContainsFunc(b.Causes, func(c Cause) bool { return c.Closes() == ScopeHost && now.Before(c.Until) }) {
 			return true
 		}
 	}
@@ -340,13 +346,19 @@ func (l *Ledger) forgive(target netip.Prefix, rule string) int {
 	return s.Count
 }
 
-func (l *Ledger) strike(s Strike) {
-	if len(l.strikes) >= maxStrikes {
-		for k := range l.strikes { // any one: a flood of targets forgets the flood's own
-			delete(l.strikes, k)
-			break
-		}
+// roomFor forgets any one of a map that is full: a flood of targets forgets the flood's own.
+func roomFor[K comparable, V any](m map[K]V, most int) {
+	if len(m) < most {
+		return
 	}
+	for k := range m {
+		delete(m, k)
+		return
+	}
+}
+
+func (l *Ledger) strike(s Strike) {
+	roomFor(l.strikes, maxStrikes)
 	l.strikes[strikeKey{s.Target, s.Rule}] = s
 }
 

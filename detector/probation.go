@@ -24,12 +24,7 @@ const (
 
 // Probe puts a target on probation, or begins its time anew. Earlier blocks in probation still count.
 func (l *Ledger) Probe(target netip.Prefix, since, until time.Time, reblocks int) Probation {
-	if len(l.probations) >= maxProbations {
-		for k := range l.probations { // any one, as for strikes
-			delete(l.probations, k)
-			break
-		}
-	}
+	roomFor(l.probations, maxProbations)
 	p := Probation{Target: target, Since: since, Until: until, Reblocks: max(reblocks, l.probations[target].Reblocks)}
 	l.probations[target] = p
 	return p
