@@ -142,7 +142,7 @@ func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(
 	for at.sighting < len(f.sightings) && f.sightings[at.sighting].time <= until {
 		if at.sighting == warm {
 			begin, warm = warm, min(warm+warmAtOnce, len(f.sightings))
-			places = d.tallies.warm(f.sightings[begin:warm])
+			d.tallies.warm(f.sightings[begin:warm], &places)
 		}
 		s, place := &f.sightings[at.sighting], places[at.sighting-begin]
 		at.sighting++
@@ -150,7 +150,7 @@ func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(
 			again := recall(int(s.recall) - 1)
 			inside := 0
 			for i := range again.sightings {
-				d.countSighting(again, &again.sightings[i], -1, &inside, decided)
+				d.countSighting(again, &again.sightings[i], nil, &inside, decided)
 			}
 			continue
 		}
@@ -159,7 +159,7 @@ func (d *Detector) CountUntil(f *Findings, at *Cursor, until int64, recall func(
 	d.watch.turn(d.newest, d.longest)
 }
 
-func (d *Detector) countSighting(f *Findings, s *sighting, place int, hit *int, decided func(Decision)) {
+func (d *Detector) countSighting(f *Findings, s *sighting, place *fares, hit *int, decided func(Decision)) {
 	d.newest = max(d.newest, s.time)
 	if s.key != 0 {
 		d.tallies.add(s, place)

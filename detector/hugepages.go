@@ -10,14 +10,15 @@ const hugePage = 2 << 20
 
 // preferHugePages asks the kernel to back large memory with large pages: a look-up at a random place then waits for the memory and not for the page
 // tables, too. It is advice; where it is not taken, nothing else changes.
-func preferHugePages(words []uint32) {
+func preferHugePages[T any](list []T) {
 	const madviseHugePage = 14 // MADV_HUGEPAGE
-	size := len(words) * 4
+	var one T
+	size := len(list) * int(unsafe.Sizeof(one))
 	if size < 2*hugePage {
 		return
 	}
-	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(words))) % hugePage
+	skip := -uintptr(unsafe.Pointer(unsafe.SliceData(list))) % hugePage
 	whole := (uintptr(size) - skip) / hugePage * hugePage
-	memory := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(words))), size)
+	memory := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(list))), size)
 	_ = syscall.Madvise(memory[skip:skip+whole], madviseHugePage)
 }

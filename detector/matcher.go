@@ -138,9 +138,14 @@ func (m *Matcher) sighting(g *Glance, target targetKey, at int64) sighting {
 		s.key = m.targetHash(target)
 	}
 	if s.outcome == Success {
-		s.agent = uint8((xxhash.Sum64String(g.Agent) ^ m.seed[0]) * 0x9e3779b97f4a7c15 >> (64 - agentBits)) // nobody can choose which two share a place
+		s.agent = m.agent(g.Agent)
 	}
 	return s
+}
+
+// agent is the number of a user agent. Nobody can choose which two have the same.
+func (m *Matcher) agent(text string) uint16 {
+	return max(uint16((xxhash.Sum64String(text)^m.seed[0])*0x9e3779b97f4a7c15>>(64-agentBits)), 1)
 }
 
 // Match adds to f what the rules make of the event that was read from line. now, in unix milliseconds, is used for

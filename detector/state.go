@@ -5,14 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/cespare/xxhash/v2"
 )
 
-// The state is written as: the seed, the length of a JSON part and the part, the bits of the watch, and then each record that is of use as its table, key,
+// The state is written as: the seed, the length of a JSON part and the part, the bits of the watch, how the targets fare, each count that is of use as its class, key,
 // count, end, last and the words up to the last that is not zero, and a checksum of it all. All numbers are little-endian.
-const stateVersion = 3
+const stateVersion = 4
 
 // stateHead is the part of the state that is small enough for JSON.
 type stateHead struct {
@@ -31,16 +30,14 @@ type stateHead struct {
 
 type stateEvidence struct{ Repositories, Projects, References, Users, Samples []string }
 
-// tallyTable is the number of the tallies' table in the state; the classes of counts are numbered from 0.
-const tallyTable = 255
-
 // State returns everything that the detector has counted, so that another one can go on from there.
 func (d *Detector) State() []byte { return d.AppendState(nil) }
 
 // StateSize is about how many bytes AppendState appends, rather more than fewer.
 func (d *Detector) StateSize() int {
 	n := 64<<10 + len(d.evidence.of)*2048 + 4*int(min(d.watch.set.Load()*2, watchBits))
-	for _, t := range append(slices.Clone(d.counts.classes), d.tallies.table) {
+	n += 4 + fareBytes*min(d.tallies.table.live, savedRecords*2)
+	for _, t := range d.counts.classes {
 		n += min(t.live, savedRecords*2) * (recordFixed + 4*t.stride) / 2
 	}
 	return n
@@ -68,11 +65,11 @@ func (d *Detector) AppendState(out []byte) []byte {
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(text)))
 	out = append(out, text...)
 	out = d.watch.appendTo(out)
+	out = d.tallies.table.appendTo(out, d.tallies.generation)
 	now := uint32(max(d.newest-d.counts.base, 1))
 	for class, t := range d.counts.classes {
 		out = t.appendTo(out, byte(class), now)
 	}
-	out = d.tallies.table.appendTo(out, tallyTable, d.tallies.generation)
 	return binary.LittleEndian.AppendUint64(out, xxhash.Sum64(out[begin:]))
 }
 
@@ -158,6 +155,9 @@ func (d *Detector) Restore(state []byte) error {
 	if rest, err = d.watch.restore(rest[n:]); err != nil {
 		return err
 	}
+	if rest, err = d.tallies.table.restore(rest, d.tallies.generation); err != nil {
+		return err
+	}
 	return d.restoreRecords(rest, uint32(max(d.newest-head.Base, 1)))
 }
 
@@ -172,18 +172,15 @@ func (d *Detector) restoreRecords(b []byte, now uint32) error {
 		if len(b) < fixed+4*words {
 			return errState
 		}
-		t, from := d.tallies.table, d.tallies.generation
-		if number != tallyTable {
-			if int(number) >= len(d.counts.classes) {
-				b = b[fixed+4*words:] // no rule needs a record of that size any more
-				continue
-			}
-			t, from = d.counts.classes[number], now
+		if int(number) >= len(d.counts.classes) {
+			b = b[fixed+4*words:] // no rule needs a record of that size any more
+			continue
 		}
+		t := d.counts.classes[number]
 		if words > t.stride || key == 0 {
 			return errState
 		}
-		i := t.insert(key, from)
+		i := t.insert(key, now)
 		*t.use(i) = use{count: uint32(binary.LittleEndian.Uint16(b[9:])), end: binary.LittleEndian.Uint32(b[11:]), last: binary.LittleEndian.Uint32(b[15:])}
 		rec := t.record(i)
 		for w := range words {

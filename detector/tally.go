@@ -9,21 +9,6 @@ import (
 // it is gone after twelve minutes.
 const generation = 5 * time.Minute
 
-// A tally's words.
-const (
-	tallySuccess = iota
-	tallyFailure
-	tallyNeutral
-	tallyGeneration
-	tallyNow    // requests in this generation
-	tallyServed // bitmap of the services that served the target last, in this generation
-	tallyWas    // and in the one before, where it was not seen since
-	tallyAgents // bitmap of user agents, to the record's end
-
-	tallyWords = 16 - headWords // a record is one line of the core's cache
-	agentBits  = 7              // of an agent's place there: 4 words of 32
-)
-
 // service is what can fail by itself: a rule's storm guard asks whether others are still served by what the rule is about.
 type service uint8
 
@@ -85,7 +70,7 @@ type served struct {
 // tallies know how every target's requests fare, whether a rule wants them or not: that is what tells a crowd or a proxy from an abuser.
 type tallies struct {
 	seed       Seed
-	table      *table
+	table      *faresTable
 	generation uint32
 	total      float64 // all requests, forgotten at the same pace
 	active     int     // targets seen in this generation
@@ -95,7 +80,7 @@ type tallies struct {
 }
 
 func newTallies(seed Seed, bytes int) *tallies {
-	return &tallies{seed: seed, table: newTable(tallyWords, bytes)}
+	return &tallies{seed: seed, table: newFaresTable(bytes)}
 }
 
 // target is the target's key in tables. Whoever does not know the seed cannot choose targets that collide. It is never 0.
@@ -112,94 +97,89 @@ func (s *tallies) turn(gen uint32) {
 	if s.generation == 0 {
 		s.generation = gen
 	}
+	if gen > s.generation+40 { // nothing is left of it
+		s.generation, s.total, s.active, s.wasActive, s.served = gen, 0, 0, 0, served{}
+		s.table.clear()
+	}
 	for ; s.generation < gen; s.generation++ {
 		s.wasActive, s.active, s.total = s.active, 0, s.total*3/4
 		s.served = served{Was: s.served.Now, Were: s.served.Seen}
-		if gen-s.generation > 40 {
-			s.generation, s.total, s.wasActive, s.served = gen-1, 0, 0, served{}
+		if s.generation%sweepEvery == 0 {
+			s.table.sweep(s.generation)
 		}
 	}
 }
 
-// places are where the records of sightings stand that are about to be added, -1 for none.
-type places [warmAtOnce]int
+// sweepEvery is well within the generations that fares can tell apart.
+const sweepEvery = 1 << 14
 
-// warmAtOnce is how many records are waited for together: about as many as a core can have on their way.
+// places are where the fares of sightings stand that are about to be added, nil for none.
+type places [warmAtOnce]*fares
+
+// warmAtOnce is how many fares are waited for together: about as many as a core can have on their way.
 const warmAtOnce = 16
 
-// warm looks for the records of at most warmAtOnce sightings. Each is somewhere else in memory: asked for together, they are waited for once.
-func (s *tallies) warm(list []sighting) (at places) {
+// warm looks for the fares of at most warmAtOnce sightings. Each is somewhere else in memory: asked for together, they are waited for once.
+func (s *tallies) warm(list []sighting, at *places) {
 	var sum uint64
 	for i := range list {
-		a, b := s.table.homes(list[i].key)
-		sum += uint64(s.table.tags[a]) + uint64(s.table.tags[b])
-	}
-	for i := range list {
-		if at[i] = s.table.find(list[i].key); at[i] >= 0 {
-			sum += uint64(s.table.use(at[i]).count)
-		}
+		set := s.table.first(list[i].key)
+		sum += set[0].key + set[len(set)-1].key
 	}
 	s.touched = sum // or the compiler would see that nobody needs it
-	return at
+	for i := range list {
+		at[i] = s.table.find(list[i].key)
+	}
 }
 
-// add counts a sighting. at is where its record was found before others were added.
-func (s *tallies) add(g *sighting, at int) {
-	if gen := generationOf(g.time); gen != s.generation {
+// add counts a sighting. r is where its fares were found before others were added.
+func (s *tallies) add(g *sighting, r *fares) {
+	if gen := generationOf(g.time); gen > s.generation {
 		s.turn(gen)
 	}
-	i := at
-	if i < 0 || !s.table.holds(i, g.key) {
-		i = s.table.find(g.key)
+	if r == nil || r.key != g.key { // it has come since then, or was moved
+		if r = s.table.find(g.key); r == nil {
+			r = s.table.insert(g.key, s.generation)
+		}
 	}
-	if i < 0 {
-		i = s.table.insert(g.key, s.generation)
-		s.table.record(i)[tallyGeneration] = s.generation
+	if r.generation() != uint16(s.generation) {
+		r.age(s.generation)
 	}
-	rec := s.table.record(i)
-	if rec[tallyGeneration] != s.generation {
-		s.age(rec)
-	}
-	rec[tallyOf[g.outcome]]++
-	rec[tallyNow]++
+	r.requests[g.outcome]++
 	if g.outcome == Success { // whoever only fails could name a new agent each time to look like a crowd
-		rec[tallyAgents+g.agent>>5] |= 1 << (g.agent & 31)
+		r.noteAgent(g.agent)
 	}
-	if rec[tallyNow] == 1 {
+	if r.services&busy == 0 {
+		r.services |= busy
 		s.active++
 	}
 	s.total++
-	s.serve(rec, g)
-	// A record is of use for two hours; busy targets are evicted last.
-	*s.table.use(i) = use{last: s.generation, end: s.generation + 24, count: min(rec[tallySuccess]+rec[tallyFailure]+rec[tallyNeutral], maxCount)}
+	s.serve(r, g)
 }
 
-// tallyOf is the word that counts an outcome.
-var tallyOf = [...]uint8{Success: tallySuccess, Failure: tallyFailure, Neutral: tallyNeutral}
-
 // serve keeps count of the targets that a service served last.
-func (s *tallies) serve(rec []uint32, g *sighting) {
+func (s *tallies) serve(r *fares, g *sighting) {
 	if g.service >= services {
 		return
 	}
-	bit, seen := uint32(1)<<g.service, uint32(1)<<(16+g.service)
-	if rec[tallyServed]&seen == 0 {
-		rec[tallyServed] |= seen
+	bit := uint32(1) << g.service
+	if r.services&(bit<<seenShift) == 0 {
+		r.services |= bit << seenShift
 		s.served.Seen[g.service]++
 	}
 	if g.fate == Neutral {
 		return
 	}
-	if rec[tallyWas]&bit != 0 { // what is known now takes the place of what was
-		rec[tallyWas] &^= bit
+	if r.services&(bit<<wasShift) != 0 { // what is known now takes the place of what was
+		r.services &^= bit << wasShift
 		s.served.Was[g.service]--
 	}
-	switch had := rec[tallyServed]&bit != 0; {
+	switch had := r.services&bit != 0; {
 	case g.fate == Success && !had:
-		rec[tallyServed] |= bit
+		r.services |= bit
 		s.served.Now[g.service]++
 	case g.fate == Failure && had:
-		rec[tallyServed] &^= bit
+		r.services &^= bit
 		s.served.Now[g.service]--
 	}
 }
@@ -215,32 +195,11 @@ func (s *tallies) health(of uint16) (served, asked int) {
 	return max(served, 0), asked
 }
 
-// age forgets what the generations since the record's last use take away.
-func (s *tallies) age(rec []uint32) {
-	for n := 0; rec[tallyGeneration] < s.generation; n++ {
-		if n == 40 {
-			rec[tallyGeneration] = s.generation
-			clear(rec[:tallyGeneration])
-			clear(rec[tallyNow:])
-			break
-		}
-		for i := tallySuccess; i <= tallyNeutral; i++ {
-			rec[i] -= (rec[i] + 3) / 4
-		}
-		rec[tallyGeneration]++
-		rec[tallyNow] = 0
-		rec[tallyWas], rec[tallyServed] = rec[tallyServed]&0xffff, 0
-		if rec[tallyGeneration]%12 == 0 { // agents of the last hour count
-			clear(rec[tallyAgents:])
-		}
-	}
-}
-
 // traffic is how a target fares.
 type traffic struct {
 	success, failure uint32
 	share            float64 // of all requests that were seen
-	agents           int     // different user agents; few in a hundred times two of five share a place
+	agents           int     // different user agents, agentsHeld + 1 for more
 	seen             float64 // all requests of everybody
 }
 
@@ -254,19 +213,11 @@ func (t traffic) ratio() float64 {
 
 // of returns how a target fares.
 func (s *tallies) of(target targetKey) traffic {
-	i := s.table.find(s.seed.target(target))
-	if i < 0 {
+	r := s.table.find(s.seed.target(target))
+	if r == nil {
 		return traffic{seen: s.total}
 	}
-	rec := s.table.record(i)
-	s.age(rec)
-	agents := 0
-	for _, w := range rec[tallyAgents:] {
-		agents += bits.OnesCount32(w)
-	}
-	n := float64(rec[tallySuccess]) + float64(rec[tallyFailure]) + float64(rec[tallyNeutral])
-	return traffic{success: rec[tallySuccess], failure: rec[tallyFailure], share: n / max(s.total, 1),
-		agents: agents, seen: s.total}
+	r.age(s.generation)
+	return traffic{success: r.requests[Success], failure: r.requests[Failure], share: float64(r.total()) / max(s.total, 1),
+		agents: r.userAgents(), seen: s.total}
 }
-
-var _ [tallyWords - tallyAgents - 1<<agentBits/32]struct{} // there is room for them

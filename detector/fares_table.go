@@ -1,0 +1,182 @@
+package detector
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// faresTable holds the fares of as many targets as its memory allows. A target can stand in either of two sets. It is put into the first if there is room, so that most are
+// found at the first look. The table begins small and doubles when it is full; at its bound, whoever was seen least must go.
+type faresTable struct {
+	sets []set
+	most int
+	live int
+}
+
+// fareBytes is what a target takes.
+const fareBytes = 32
+
+func newFaresTable(bytes int) *faresTable {
+	most := max(bytes/(len(set{})*fareBytes), 1)
+	t := &faresTable{most: most}
+	t.make(min(most, firstSets))
+	return t
+}
+
+func (t *faresTable) make(sets int) {
+	t.sets, t.live = make([]set, sets), 0
+	preferHugePages(t.sets)
+}
+
+// first and second are the two sets of a key. Keys are hashes already.
+func (t *faresTable) first(key uint64) *set {
+	i, _ := bits.Mul64(key, uint64(len(t.sets)))
+	return &t.sets[i]
+}
+
+func (t *faresTable) second(key uint64) *set { return t.first(key * 0x9e3779b97f4a7c15) }
+
+// find returns the key's fares; nil if there are none.
+func (t *faresTable) find(key uint64) *fares {
+	s := t.first(key)
+	i := s.find(key)
+	if i < 0 {
+		s = t.second(key)
+		if i = s.find(key); i < 0 {
+			return nil
+		}
+	}
+	return &s[i]
+}
+
+// insert returns new fares for a key that has none.
+func (t *faresTable) insert(key uint64, gen uint32) *fares {
+	r := t.place(key, gen)
+	if r == nil {
+		t.grow(gen)
+		return t.insert(key, gen)
+	}
+	if r.key == 0 {
+		t.live++
+	}
+	*r = fares{key: key, agents: uint64(gen) << generationAt}
+	return r
+}
+
+// place returns where a new key goes; nil if the table must grow first.
+func (t *faresTable) place(key uint64, gen uint32) *fares {
+	a, b := t.first(key), t.second(key)
+	for _, s := range [...]*set{a, b} {
+		if i := s.empty(); i >= 0 {
+			return &s[i]
+		}
+	}
+	var least *fares
+	for _, s := range [...]*set{a, b} {
+		for i := range s {
+			r := &s[i]
+			switch {
+			case r.over(gen):
+				return r
+			case least == nil || r.total() < least.total() || r.total() == least.total() && int16(r.generation()-least.generation()) < 0:
+				least = r
+			}
+		}
+	}
+	if r := t.makeRoom(a, b); r != nil {
+		return r
+	}
+	if len(t.sets) < t.most {
+		return nil
+	}
+	return least
+}
+
+// makeRoom moves one of the fares in two full sets to its other set, if that has room, and returns the place that it left, now empty. So a table fills to more than nine tenths.
+func (t *faresTable) makeRoom(a, b *set) *fares {
+	for _, s := range [...]*set{a, b} {
+		for i := range s {
+			other := t.first(s[i].key)
+			if other == s {
+				other = t.second(s[i].key)
+			}
+			if to := other.empty(); to >= 0 {
+				other[to], s[i] = s[i], fares{}
+				return &s[i]
+			}
+		}
+	}
+	return nil
+}
+
+// grow doubles the table. Who is of no more use is left behind.
+func (t *faresTable) grow(gen uint32) {
+	old := t.sets
+	t.make(min(2*len(old), t.most))
+	for i := range old {
+		for j := range old[i] {
+			if r := &old[i][j]; r.key != 0 && !r.over(gen) {
+				*t.insert(r.key, gen) = *r
+				r.key = 0 // whoever has found it here must look again
+			}
+		}
+	}
+}
+
+// sweep forgets who is of no more use. It must be called before a generation's low part comes again.
+func (t *faresTable) sweep(gen uint32) {
+	for i := range t.sets {
+		for j := range t.sets[i] {
+			if r := &t.sets[i][j]; r.key != 0 && r.over(gen) {
+				*r = fares{}
+				t.live--
+			}
+		}
+	}
+}
+
+// clear forgets everybody.
+func (t *faresTable) clear() {
+	clear(t.sets)
+	t.live = 0
+}
+
+// bytes is what the table costs when it is full, bytesNow at this moment.
+func (t *faresTable) bytes() int    { return t.most * len(set{}) * fareBytes }
+func (t *faresTable) bytesNow() int { return len(t.sets) * len(set{}) * fareBytes }
+
+// appendTo appends the fares that are of use, as their number and then each one's fields. Where there are too many of them, those that were seen once only are left out.
+func (t *faresTable) appendTo(out []byte, gen uint32) []byte {
+	at, n := len(out), uint32(0)
+	out = binary.LittleEndian.AppendUint32(out, 0)
+	for i := range t.sets {
+		for j := range t.sets[i] {
+			r := &t.sets[i][j]
+			if r.key == 0 || r.over(gen) || r.total() < 2 && t.live > savedRecords {
+				continue
+			}
+			out, n = r.appendTo(out), n+1
+		}
+	}
+	binary.LittleEndian.PutUint32(out[at:], n)
+	return out
+}
+
+// restore reads what appendTo wrote and returns what follows.
+func (t *faresTable) restore(b []byte, gen uint32) ([]byte, error) {
+	if len(b) < 4 {
+		return nil, errState
+	}
+	n := uint64(binary.LittleEndian.Uint32(b))
+	if b = b[4:]; uint64(len(b)) < n*fareBytes {
+		return nil, errState
+	}
+	for ; n > 0; n-- {
+		r := readFares(b)
+		if b = b[fareBytes:]; r.key == 0 || t.find(r.key) != nil {
+			return nil, errState
+		}
+		*t.insert(r.key, gen) = r
+	}
+	return b, nil
+}
