@@ -7,9 +7,10 @@ import (
 
 // faresTable holds the fares of as many targets as its memory allows. A target can stand in either of two sets. It is put into the first if there is room, so that most are
 // found at the first look. The table begins small and doubles when it is full; at its bound, whoever was seen least must go.
+//
+// It doubles in place: its memory is there from the beginning, but the kernel gives only what was touched.
 type faresTable struct {
-	sets []set
-	most int
+	sets []set // as many as are in use; the others are behind them, empty
 	live int
 }
 
@@ -17,15 +18,13 @@ type faresTable struct {
 const fareBytes = 32
 
 func newFaresTable(bytes int) *faresTable {
-	most := max(bytes/(len(set{})*fareBytes), 1)
-	t := &faresTable{most: most}
-	t.make(min(most, firstSets))
-	return t
-}
-
-func (t *faresTable) make(sets int) {
-	t.sets, t.live = make([]set, sets), 0
-	preferHugePages(t.sets)
+	first, most := max(bytes/(len(set{})*fareBytes), 1), 1
+	for first >= 2*firstSets {
+		first, most = first/2, most*2
+	}
+	all := make([]set, first*most)
+	preferHugePages(all)
+	return &faresTable{sets: all[:first]}
 }
 
 // first and second are the two sets of a key. Keys are hashes already.
@@ -53,7 +52,7 @@ func (t *faresTable) find(key uint64) *fares {
 func (t *faresTable) insert(key uint64, gen uint32) *fares {
 	r := t.place(key, gen)
 	if r == nil {
-		t.grow(gen)
+		t.grow()
 		return t.insert(key, gen)
 	}
 	if r.key == 0 {
@@ -86,7 +85,7 @@ func (t *faresTable) place(key uint64, gen uint32) *fares {
 	if r := t.makeRoom(a, b); r != nil {
 		return r
 	}
-	if len(t.sets) < t.most {
+	if len(t.sets) < cap(t.sets) {
 		return nil
 	}
 	return least
@@ -109,16 +108,23 @@ func (t *faresTable) makeRoom(a, b *set) *fares {
 	return nil
 }
 
-// grow doubles the table. Who is of no more use is left behind.
-func (t *faresTable) grow(gen uint32) {
+// grow doubles the table. What stood in one set goes to the two that take its place, further on: so it is done from the end, and nothing is in the way.
+func (t *faresTable) grow() {
 	old := t.sets
-	t.make(min(2*len(old), t.most))
-	for i := range old {
-		for j := range old[i] {
-			if r := &old[i][j]; r.key != 0 && !r.over(gen) {
-				*t.insert(r.key, gen) = *r
-				r.key = 0 // whoever has found it here must look again
+	t.sets = old[:2*len(old)]
+	for i := len(old) - 1; i >= 0; i-- {
+		from := old[i]
+		low, high := &t.sets[2*i], &t.sets[2*i+1]
+		*low, *high = set{}, set{}
+		for _, r := range from {
+			if r.key == 0 {
+				continue
 			}
+			to := t.first(r.key)
+			if to != low && to != high {
+				to = t.second(r.key)
+			}
+			to[to.empty()] = r
 		}
 	}
 }
@@ -142,7 +148,7 @@ func (t *faresTable) clear() {
 }
 
 // bytes is what the table costs when it is full, bytesNow at this moment.
-func (t *faresTable) bytes() int    { return t.most * len(set{}) * fareBytes }
+func (t *faresTable) bytes() int    { return cap(t.sets) * len(set{}) * fareBytes }
 func (t *faresTable) bytesNow() int { return len(t.sets) * len(set{}) * fareBytes }
 
 // appendTo appends the fares that are of use, as their number and then each one's fields. Where there are too many of them, those that were seen once only are left out.

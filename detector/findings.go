@@ -47,6 +47,12 @@ func (f *Findings) Reset() {
 	f.sightings, f.hits, f.texts, f.Events, f.Hits = f.sightings[:0], f.hits[:0], f.texts[:0], 0, 0
 }
 
+// sight adds a sighting and returns it to be filled in where it stands.
+func (f *Findings) sight() *sighting {
+	f.sightings = append(f.sightings, sighting{})
+	return &f.sightings[len(f.sightings)-1]
+}
+
 // own copies a text out of the line that is read. It lives until Reset.
 func (f *Findings) own(text string) string {
 	if text == "" {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/dchest/siphash"
 )
 
@@ -74,11 +73,12 @@ func AddressKeyed(e *Event) bool {
 type Scan struct {
 	*Matcher
 	paths, lines *search
+	agents       agents
 }
 
 // NewScan returns a scan for one goroutine.
 func (m *Matcher) NewScan() *Scan {
-	return &Scan{Matcher: m, paths: newSearch(m.patterns.paths), lines: newSearch(m.patterns.lines)}
+	return &Scan{Matcher: m, paths: newSearch(m.patterns.paths), lines: newSearch(m.patterns.lines), agents: agents{seed: m.seed}}
 }
 
 // Glance takes an event at first sight: it adds it to f as traffic and says yes, or says that the event must be read whole. Where only a count of a watched
@@ -99,17 +99,19 @@ func (s *Scan) Glance(line []byte, g *Glance, now int64, offset int, f *Findings
 		f.Events++
 		return true
 	}
-	seen := s.sighting(g, target, clamp(g.Time, now))
+	key, recall := s.targetHash(target), uint32(0)
 	if c.resets {
 		switch {
 		case s.watch == nil:
-			seen.recall = uint32(offset) + 1
-		case s.watch.has(seen.key):
+			recall = uint32(offset) + 1
+		case s.watch.has(key):
 			return false
 		}
 	}
 	f.Events++
-	f.sightings = append(f.sightings, seen)
+	seen := f.sight()
+	seen.key, seen.recall = key, recall
+	s.see(seen, g, clamp(g.Time, now))
 	return true
 }
 
@@ -131,21 +133,12 @@ func clamp(at, now int64) int64 {
 	return max(min(at, now+time.Minute.Milliseconds()), 1)
 }
 
-// sighting is how an event counts as traffic.
-func (m *Matcher) sighting(g *Glance, target targetKey, at int64) sighting {
-	s := sighting{time: at, service: serviceOf(g.Kind, g.Operation), outcome: outcome(g), fate: fate(g)}
-	if target != 0 {
-		s.key = m.targetHash(target)
+// see fills in how an event counts as traffic.
+func (s *Scan) see(to *sighting, g *Glance, at int64) {
+	to.time, to.service, to.outcome, to.fate = at, serviceOf(g.Kind, g.Operation), outcome(g), fate(g)
+	if to.outcome == Success {
+		to.agent = s.agents.number(g.Agent)
 	}
-	if s.outcome == Success {
-		s.agent = m.agent(g.Agent)
-	}
-	return s
-}
-
-// agent is the number of a user agent. Nobody can choose which two have the same.
-func (m *Matcher) agent(text string) uint16 {
-	return max(uint16((xxhash.Sum64String(text)^m.seed[0])*0x9e3779b97f4a7c15>>(64-agentBits)), 1)
 }
 
 // Match adds to f what the rules make of the event that was read from line. now, in unix milliseconds, is used for
@@ -169,7 +162,11 @@ func (s *Scan) Match(line []byte, e *Event, now int64, f *Findings) {
 		}
 		target = f.hits[first].target // a failregex found it
 	}
-	seen := s.sighting(&g, target, at)
+	seen := f.sight()
+	if target != 0 {
+		seen.key = s.targetHash(target)
+	}
+	s.see(seen, &g, at)
 	seen.hits = uint16(n)
 	for _, h := range f.hits[first:] {
 		if !h.Reset {
@@ -178,7 +175,6 @@ func (s *Scan) Match(line []byte, e *Event, now int64, f *Findings) {
 			break
 		}
 	}
-	f.sightings = append(f.sightings, seen)
 }
 
 // matchRules asks the rules that may want the event, in their order.

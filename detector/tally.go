@@ -123,11 +123,21 @@ const warmAtOnce = 16
 func (s *tallies) warm(list []sighting, at *places) {
 	var sum uint64
 	for i := range list {
+		sum += s.table.first(list[i].key).touch()
+	}
+	missing := uint(0)
+	for i := range list {
 		set := s.table.first(list[i].key)
-		sum += set[0].key + set[len(set)-1].key
+		if n := set.find(list[i].key); n >= 0 {
+			at[i] = &set[n]
+			continue
+		}
+		missing |= 1 << i
+		sum += s.table.second(list[i].key).touch()
 	}
 	s.touched = sum // or the compiler would see that nobody needs it
-	for i := range list {
+	for ; missing != 0; missing &= missing - 1 {
+		i := bits.TrailingZeros(missing)
 		at[i] = s.table.find(list[i].key)
 	}
 }
