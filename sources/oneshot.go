@@ -102,40 +102,53 @@ func ReadAll(path string, r io.Reader, emit Emit) error {
 }
 
 // OpenFile opens a log to be read once: plain or gzip (told by its first bytes, not by its name), or standard input for "-".
-func OpenFile(path string) (io.ReadCloser, error) { return OpenCounted(path, nil) }
+func OpenFile(path string) (*Opened, error) { return OpenCounted(path, nil) }
 
 // OpenCounted is OpenFile, and adds to read, unless it is nil, the bytes that were taken from the file: compressed ones of a gzip file.
-func OpenCounted(path string, read *atomic.Int64) (io.ReadCloser, error) {
-	f := os.Stdin
+func OpenCounted(path string, read *atomic.Int64) (*Opened, error) {
+	f, regular := os.Stdin, false
 	if path != "-" {
 		var err error
 		if f, err = os.Open(path); err != nil {
 			return nil, err
 		}
-		if info, err := f.Stat(); err == nil && info.IsDir() {
+		info, err := f.Stat()
+		if err == nil && info.IsDir() {
 			f.Close()
 			return nil, fmt.Errorf("read %s: it is a directory", path)
 		}
+		regular = err == nil && info.Mode().IsRegular()
 	}
 	var raw io.Reader = f
 	if read != nil {
 		raw = &counted{f, read}
 	}
 	buffered := bufio.NewReaderSize(raw, readSize)
-	magic, _ := buffered.Peek(longestMagic)
+	var magic []byte
+	if regular {
+		magic = make([]byte, longestMagic)
+		n, _ := f.ReadAt(magic, 0)
+		magic = magic[:n]
+	} else {
+		magic, _ = buffered.Peek(longestMagic)
+	}
 	if c := compressedBy(magic); c != nil {
 		c.Path = path
 		f.Close()
 		return nil, c
 	}
 	if !bytes.HasPrefix(magic, gzipMagic) {
-		return opened{buffered, f}, nil
+		o := &Opened{Reader: buffered, Closer: f}
+		if regular {
+			o.Ranges = &Ranges{f, read}
+		}
+		return o, nil
 	}
 	unzipped, err := gzip.NewReader(buffered)
 	if err != nil {
-		return opened{broken{err}, f}, nil // as if it broke later: others are read on
+		return &Opened{Reader: broken{err}, Closer: f}, nil // as if it broke later: others are read on
 	}
-	return opened{unzipped, f}, nil
+	return &Opened{Reader: unzipped, Closer: f}, nil
 }
 
 // broken is a file of which nothing can be read.
@@ -193,8 +206,10 @@ func (c *counted) Read(into []byte) (int, error) {
 // gzipMagic begins every gzip file: the two magic bytes and "deflate", the only method there is.
 var gzipMagic = []byte{0x1f, 0x8b, 8}
 
-// opened reads from one thing and closes another.
-type opened struct {
+// Opened is a log that is read once, from its beginning.
+type Opened struct {
 	io.Reader
 	io.Closer
+	// Ranges is there for a plain file: another way to read it. nil for what is compressed or comes through a pipe.
+	Ranges *Ranges
 }

@@ -11,8 +11,7 @@ type pool struct {
 	matcher *detector.Matcher
 	newJob  func(*stream) *job
 	now     int64 // unix milliseconds
-	// together is how many blocks a worker reads and scans at a time.
-	together int
+	piece   piece
 	// wanted are the streams of which a block is to be read, each as often as blocks may be on their way.
 	wanted chan *stream
 	stop   context.CancelFunc
@@ -23,13 +22,15 @@ func ahead(streams, workers int) int {
 	return min(max(4*workers/max(streams, 1), 1), 2*workers)
 }
 
-// together is how many blocks a worker takes at once where there are several workers and few streams: waking another core takes as long as a part of a block. Of many
-// streams it is one, since all of them are in memory at the same time.
-func together(streams, workers int) int {
+// pieceOf is how much a worker takes at once where there are so many streams. Waking another core takes as long as a good part of a block, so that a piece must be many; of many
+// streams it is less, since all of them are in memory at the same time.
+func pieceOf(streams, workers int) piece {
+	streams = max(streams, 1)
+	p := piece{bytes: max(1<<20/int64(streams), 64<<10), blocks: max(4/streams, 1)}
 	if workers == 1 {
-		return 1
+		p.blocks = 1
 	}
-	return max(4/max(streams, 1), 1)
+	return p
 }
 
 // start begins to read all streams, of which the first block is in the queue already.
@@ -51,11 +52,11 @@ func (p *pool) work(ctx context.Context) {
 	for {
 		select {
 		case s := <-p.wanted:
-			j := s.read(make(chan struct{}), p.together, p.newJob)
+			j, fill := s.take(make(chan struct{}), p.piece, p.newJob)
 			if j == nil {
 				continue
 			}
-			j.scanAll(with, p.now)
+			fill(scanner(with, p.now))
 			close(j.done)
 		case <-ctx.Done():
 			return

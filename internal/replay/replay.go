@@ -126,7 +126,7 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 	if first := r.firstTime(); first.After(o.Now) {
 		r.Now = first.AddDate(100, 0, 0) // the logs were made on a clock that is ahead of ours
 	}
-	p := &pool{matcher: r.matcher, newJob: r.newJob, now: r.Now.UnixMilli(), together: together(len(o.Files), workers)}
+	p := &pool{matcher: r.matcher, newJob: r.newJob, now: r.Now.UnixMilli(), piece: pieceOf(len(o.Files), workers)}
 	p.start(ctx, r.streams, depth, workers)
 	defer p.close()
 	if err := r.merge(ctx, p); err != nil {
@@ -192,7 +192,9 @@ func (r *replay) open(path string, depth int) error {
 		s.again.Whole(s.current.line(offset), &r.again)
 		return &r.again
 	}
-	s.read(nil, 1, r.newJob)
+	// The first block is there before anything is decided: it tells when the log begins. The merger scans it.
+	_, fill := s.take(nil, piece{bytes: 32 << 10, blocks: 1}, r.newJob)
+	fill(func(*job) {})
 	return nil
 }
 

@@ -38,13 +38,14 @@ type start struct {
 	last  int64 // the time of the line before, unix milliseconds; 0 is unknown
 }
 
-// stream is one file. Workers read it block by block, each at its turn; the merger takes the blocks in the same order.
+// stream is one file. Workers read it piece by piece; the merger takes the pieces in the file's order.
 type stream struct {
 	path string
-	file io.Closer
+	file *sources.Opened
 
-	mu     sync.Mutex // guards what follows: whoever reads the next block holds it
+	mu     sync.Mutex // guards what follows: whoever takes the next piece holds it
 	blocks *sources.BlockReader
+	at     int64 // where the next piece of a plain file begins
 	ended  bool
 	known  start
 	free   []*job
@@ -59,54 +60,103 @@ type stream struct {
 	recall  func(offset int) *detector.Findings // of the current block
 }
 
-// read reads at most so many next blocks into a job and those after it, and puts it into the queue; nil at the end of the stream. done is what whoever scans
-// them closes.
-func (s *stream) read(done chan struct{}, together int, newJob func(*stream) *job) *job {
+// take takes the stream's next piece, which goes into the queue at once as its first block and is then read by fill; nil at the end of the stream. done is what whoever scans
+// it closes. Of a plain file, a piece of about that many bytes is taken and read without keeping others from the next one; otherwise so many blocks are read here.
+func (s *stream) take(done chan struct{}, p piece, newJob func(*stream) *job) (first *job, fill func(each func(*job))) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {
-		return nil
+		return nil, nil
 	}
-	first := s.readOne(newJob)
+	first = s.job(newJob)
 	first.done = done
-	for last := first; len(first.more) < together-1 && !s.ended && len(last.data) >= fullBlock; {
-		last = s.readOne(newJob)
+	if s.file.Ranges != nil {
+		from := s.at
+		s.at = s.file.Ranges.LineEnd(from + p.bytes)
+		s.ended = s.at == sources.ToEnd
+		s.queue <- first // never waits: a job is read only when the queue has room for it
+		return first, s.rangeFill(first, from, s.at, newJob)
+	}
+	for last := first; ; {
+		last.data, last.cut, last.err = s.blocks.Next(&last.buffer)
+		if s.ended = last.err != nil; s.ended || len(first.more) >= p.blocks-1 || len(last.data) < fullBlock {
+			break
+		}
+		last = s.job(newJob)
 		first.more = append(first.more, last)
 	}
-	s.queue <- first // never waits: a job is read only when the queue has room for it
-	return first
+	s.queue <- first
+	return first, func(each func(*job)) {
+		each(first)
+		for _, j := range first.more {
+			each(j)
+		}
+	}
+}
+
+// rangeFill reads what stands between two offsets of a plain file, which are the ends of lines. The stream ends with it if that is the file's end, or an error's place.
+func (s *stream) rangeFill(first *job, from, to int64, newJob func(*stream) *job) func(each func(*job)) {
+	return func(each func(*job)) {
+		blocks := sources.NewBlockReader(s.file.Ranges.Reader(from, to))
+		for j := first; ; j = s.another(newJob) {
+			j.data, j.cut, j.err = blocks.Next(&j.buffer)
+			if j != first {
+				if j.err == io.EOF && to != sources.ToEnd {
+					s.giveBack(j)
+					return
+				}
+				first.more = append(first.more, j)
+			}
+			if each(j); j.err != nil {
+				return
+			}
+		}
+	}
+}
+
+// piece is how much of a stream is read and scanned at once: bytes of a plain file, blocks of what can only be read in order.
+type piece struct {
+	bytes  int64
+	blocks int
 }
 
 // fullBlock is less than a block of a file has, in bytes. What comes in smaller pieces comes from a pipe, and its next piece may take its time.
 const fullBlock = 32 << 10
 
-func (s *stream) readOne(newJob func(*stream) *job) *job {
+// job returns one that is free. The caller holds mu.
+func (s *stream) job(newJob func(*stream) *job) *job {
 	var j *job
 	if n := len(s.free); n > 0 {
 		j, s.free = s.free[n-1], s.free[:n-1]
 	} else {
 		j = newJob(s)
 	}
-	j.begin, j.scanned, j.more = s.known, false, j.more[:0]
-	j.data, j.cut, j.err = s.blocks.Next(&j.buffer)
-	s.ended = j.err != nil
+	j.begin, j.scanned, j.more, j.data, j.err = s.known, false, j.more[:0], nil, nil
 	return j
 }
 
-// scanAll makes the findings of the job and of those that were read with it, each from where the one before it ended.
-func (j *job) scanAll(with *detector.Scan, now int64) {
-	before := j
-	j.scanData(with, now)
-	for _, next := range j.more {
-		next.begin = before.end(before.begin)
-		next.scanData(with, now)
-		before = next
-	}
+func (s *stream) another(newJob func(*stream) *job) *job {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.job(newJob)
 }
 
-func (j *job) scanData(with *detector.Scan, now int64) {
-	if j.err == nil {
-		j.scan(with, now)
+func (s *stream) giveBack(j *job) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, j)
+}
+
+// scanner returns what scans the jobs of a piece one after the other, each from where the one before it ended.
+func scanner(with *detector.Scan, now int64) func(*job) {
+	var before *job
+	return func(j *job) {
+		if before != nil {
+			j.begin = before.end(before.begin)
+		}
+		if before = j; j.err == nil {
+			j.scan(with, now)
+		}
 	}
 }
 
