@@ -4,8 +4,6 @@
 package scan
 
 import (
-	"bytes"
-
 	"regwarden/detector"
 	"regwarden/sources/format"
 )
@@ -47,24 +45,25 @@ type Block struct {
 func (b *Block) Read(data []byte, f *detector.Findings) Counts {
 	var n Counts
 	for at := 0; at < len(data); {
-		end := at + bytes.IndexByte(data[at:], '\n')
-		n.Lines++
-		b.line(data[at:end], at, &n, f)
-		at = end + 1
+		at += b.line(data[at:], at, &n, f) + 1
 	}
 	return n
 }
 
-func (b *Block) line(line []byte, offset int, n *Counts, f *detector.Findings) {
-	switch verdict := b.Reader.Skim(line, &b.glance); {
+// line reads the first line of data, which stands at an offset of the block, and returns where its newline is.
+func (b *Block) line(data []byte, offset int, n *Counts, f *detector.Findings) (end int) {
+	n.Lines++
+	end, verdict := b.Reader.Skim(data, &b.glance)
+	switch {
 	case verdict == format.Noise:
-	case verdict == format.Parsed && b.Scan.Glance(line, &b.glance, b.Now, offset, f):
+	case verdict == format.Parsed && b.Scan.Glance(data[:end], &b.glance, b.Now, offset, f):
 		n.Events++
 		n.at(b.glance.Time)
 		b.Last = b.glance.Time
 	default:
-		b.whole(line, n, f)
+		b.whole(data[:end], n, f)
 	}
+	return end
 }
 
 // Whole is Read for a single line that must be read whole, without its newline.

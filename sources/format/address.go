@@ -31,6 +31,11 @@ func addressPort(text string) (a netip.Addr, port bool) {
 	return address(text), port
 }
 
+// fromQuad makes an address of the four numbers of one.
+func fromQuad(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte{byte(a >> 24), byte(a >> 16), byte(a >> 8), byte(a)})
+}
+
 func known(a netip.Addr) netip.Addr {
 	if a.IsUnspecified() {
 		return netip.Addr{}

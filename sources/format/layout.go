@@ -7,8 +7,10 @@ import (
 
 // layout remembers in which order a log's records have their keys, for nearly every line has the same, and which values hardly ever change.
 type layout struct {
-	keys []layoutKey
-	// lines is how many were walked since the keys were last learned; learning says that usual values are being looked for.
+	keys  []layoutKey
+	first vote // the first key
+	plan  *plan
+	// lines is how many were walked since the keys were last learned; learning says that a plan is being made.
 	lines    int
 	learning bool
 }
@@ -16,98 +18,98 @@ type layout struct {
 type layoutKey struct {
 	text  string // with its quotes and the colon
 	what  glimpse
-	run   *run // nil where the value changes
 	usual usual
 }
 
 // maxLayout is how many keys a layout holds; further ones are looked up every time.
 const maxLayout = 128
 
-// walk goes over the record's own keys until it has seen all that stop wants, or to the end where stop is 0. It says no to what is unusual. Texts with escapes
-// are built in scratch.
-func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed, scratch *scratch) bool {
-	v.seen = 0
-	l.turn()
-	at, n := 1, 0
-	before, value := -1, 0 // the key before and where its value began, while learning
+// layouts are those of one log's records by how these begin, since a log has several sorts of records: a registry writes several for each request.
+type layouts struct {
+	begins [8]uint64
+	of     [8]layout
+	used   int
+}
+
+// find returns the layout of a record. Where there are too many sorts, the last one is of all that are not known.
+func (l *layouts) find(s string) *layout {
+	begins := eight(s, 1)
+	for i := range l.used {
+		if l.begins[i] == begins {
+			return &l.of[i]
+		}
+	}
+	if l.used < len(l.of) {
+		l.begins[l.used] = begins
+		l.used++
+	}
+	return &l.of[l.used-1]
+}
+
+// walk goes over the record's own keys until it has seen all that stop wants, or to the end where stop is 0. It says no to what is unusual. m are the marks of s. Texts with
+// escapes are built in scratch.
+func (l *layout) walk(s string, m *marks, what func(key) glimpse, stop need, v *skimmed, scratch *scratch) bool {
+	l.turn(stop)
+	if l.plan != nil && l.plan.follow(s, m, v) {
+		return true
+	}
+	v.seen, v.by = 0, nil
+	at, expected := 1, 0
+	before, value := noKey, "" // the key before and its value
 	for at < len(s) {
-		var g glimpse
-		if n >= len(l.keys) {
-			var ok bool
-			if g, at, n, ok = l.find(s, at, n, what); !ok {
-				return false
-			}
-		} else if k := &l.keys[n]; k.run != nil && strings.HasPrefix(s[at:], k.run.text) {
-			r := k.run
-			for _, f := range r.fixed {
-				if v.seen>>f.what&1 != 0 && f.what != gProofToo {
-					return false
-				}
-				v.texts[f.what] = s[at+f.from : at+f.to]
-				if v.seen |= 1 << f.what; v.seen == stop {
-					return true
-				}
-			}
-			g, n = r.what, r.next
-			at += len(r.text)
-		} else if strings.HasPrefix(s[at:], k.text) {
-			g = k.what
-			at += len(k.text)
-			n++
-		} else {
-			var ok bool
-			if g, at, n, ok = l.find(s, at, n, what); !ok {
-				return false
-			}
-		}
-		if l.learning {
-			l.observe(before, s[value:at], n-1)
-			before, value = n-1, at
-		}
-		if g == unusual || at >= len(s) {
+		k, g, from, ok := l.find(s, at, expected, what)
+		if !ok {
 			return false
 		}
-		from, to := at, 0
-		switch s[at] {
-		case '"':
-			from++
-			if to = closingQuote(s[from:]); to < 0 {
+		if l.learning {
+			l.observe(before, value, k)
+		}
+		if k != noKey {
+			expected = k + 1
+		}
+		if g == unusual || from >= len(s) {
+			return false
+		}
+		kind, text, plain := kindOf(s[from]), "", true
+		switch kind {
+		case quotedKind:
+			var to int
+			if to, plain = m.closing(s, from+1); to >= len(s) {
 				return false
 			}
-			to += from
-			at = to + 1
-		case '[', '{':
-			if g > unusual {
-				return false
-			}
-			if at = skipNested(s, at); at < 0 {
+			text, at = s[from+1:to], to+1
+		case nestedKind:
+			if at = skipNested(s, m, from); at < 0 {
 				return false
 			}
 		default:
-			to = at + bareEnd(s[at:])
-			if g > unusual && g != gStatus && g != gProofToo || to == at {
+			if at = bareEnd(s, from); at == from {
 				return false
 			}
-			at = to
+			text = s[from:at]
 		}
 		if g > unusual {
-			if v.seen>>g&1 != 0 && g != gProofToo {
+			if kind != quotedKind && (kind != bareKind || !g.mayBeBare()) || v.seen>>g&1 != 0 && g != gProofToo {
 				return false
 			}
-			if v.texts[g] = s[from:to]; strings.IndexByte(v.texts[g], '\\') >= 0 {
-				if v.texts[g] = scratch.unescapeJSON(v.texts[g]); v.texts[g] == "" {
+			if !plain {
+				if text = scratch.unescapeJSON(text); text == "" {
 					return false
 				}
 			}
-			if v.seen |= 1 << g; v.seen == stop {
-				return true
-			}
+			v.texts[g] = text
+			v.seen |= 1 << g
 		}
+		before, value = k, s[from:at]
 		if at >= len(s) {
 			return false
 		}
-		if s[at] == '}' {
-			return at == len(s)-1
+		done := g > unusual && v.seen == stop
+		if ends := s[at] == '}'; ends || done {
+			if l.learning {
+				l.observe(before, value, noKey)
+			}
+			return done || at == len(s)-1
 		}
 		if s[at] != ',' {
 			return false
@@ -117,31 +119,37 @@ func (l *layout) walk(s string, what func(key) glimpse, stop need, v *skimmed, s
 	return false
 }
 
-// bareEnd is where a number, true, false or null ends; 0 when there is none.
-func bareEnd(s string) int {
-	i := 0
-	for i < len(s) && ('0' <= s[i] && s[i] <= '9' || s[i] == '.' || s[i] == '-') {
-		i++
+// mayBeBare says that a number will do where a text is wanted.
+func (g glimpse) mayBeBare() bool { return g == gStatus || g == gProofToo }
+
+// bareEnd is where a number, true, false or null ends that begins there; at itself when there is none.
+func bareEnd(s string, at int) int {
+	to := digitsEnd(s, at)
+	if to < len(s) && (s[to] == ',' || s[to] == '}') && to > at {
+		return to
 	}
-	if i == 0 {
+	for to < len(s) && ('0' <= s[to] && s[to] <= '9' || s[to] == '.' || s[to] == '-') {
+		to++
+	}
+	if to == at {
 		for _, word := range [...]string{"null", "true", "false"} {
-			if strings.HasPrefix(s, word) {
-				return len(word)
+			if strings.HasPrefix(s[at:], word) {
+				return at + len(word)
 			}
 		}
 	}
-	return i
+	return to
 }
 
-// find looks for the key at s[at:] elsewhere in the layout, from where it was expected on, and learns it if it is not there. It returns what the key is, where
-// its value begins and which key is expected after it.
-func (l *layout) find(s string, at, n int, what func(key) glimpse) (g glimpse, value, next int, ok bool) {
+// find looks for the key at s[at:] in the layout, from where it is expected on, and learns it if it is not there. It returns its place in the layout, noKey if it is not
+// remembered, what it is and where its value begins.
+func (l *layout) find(s string, at, expected int, what func(key) glimpse) (k int, g glimpse, value int, ok bool) {
 	for i := range l.keys {
-		if i += n; i >= len(l.keys) {
+		if i += expected; i >= len(l.keys) {
 			i -= len(l.keys)
 		}
 		if k := &l.keys[i]; strings.HasPrefix(s[at:], k.text) {
-			return k.what, at + len(k.text), i + 1, true
+			return i, k.what, at + len(k.text), true
 		}
 	}
 	if s[at] != '"' {
@@ -152,37 +160,46 @@ func (l *layout) find(s string, at, n int, what func(key) glimpse) (g glimpse, v
 		return 0, 0, 0, false
 	}
 	g, value = what(keyOf(s[at+1:at+1+end])), at+end+3
-	if len(l.keys) < maxLayout && end <= maxKey {
-		n = min(n, len(l.keys))
-		l.keys = slices.Insert(l.keys, n, layoutKey{text: strings.Clone(s[at:value]), what: g})
-		l.forget()
-		n++
+	if len(l.keys) >= maxLayout || end > maxKey {
+		return noKey, g, value, true
 	}
-	return g, value, n, true
+	k = min(expected, len(l.keys))
+	l.keys = slices.Insert(l.keys, k, layoutKey{text: strings.Clone(s[at:value]), what: g})
+	l.forget()
+	return k, g, value, true
 }
 
 // maxKey is the longest key that is remembered.
 const maxKey = 64
 
 // skipNested returns where the list or object at s[at:] ends, -1 if it does not.
-func skipNested(s string, at int) int {
-	depth := 0
-	for at < len(s) {
-		switch s[at] {
-		case '"':
-			end := closingQuote(s[at+1:])
-			if end < 0 {
-				return -1
-			}
-			at += end + 1
-		case '[', '{':
-			depth++
-		case ']', '}':
-			if depth--; depth == 0 {
+func skipNested(s string, m *marks, at int) int {
+	for depth := 0; ; at++ {
+		quote := m.near(at)
+		if quote < 0 {
+			quote = m.further(s, at)
+		}
+		for quote = min(quote, len(s)); at < quote; at++ {
+			if depth += int(nesting[s[at]]); depth == 0 && nesting[s[at]] < 0 {
 				return at + 1
 			}
 		}
+		if at >= len(s) || s[at] != '"' {
+			return -1
+		}
 		at++
+		end := m.near(at)
+		if end < 0 {
+			end = m.further(s, at)
+		}
+		if end < len(s) && s[end] != '"' {
+			end, _ = m.closing(s, at)
+		}
+		if at = end; at >= len(s) {
+			return -1
+		}
 	}
-	return -1
 }
+
+// nesting is by how much a byte outside of texts takes further in.
+var nesting = [256]int8{'[': 1, '{': 1, ']': -1, '}': -1}

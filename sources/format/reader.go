@@ -39,13 +39,14 @@ type Reader struct {
 	scratch      scratch
 	parts        [streams]part
 
+	marks marks // of the line that is skimmed
 	// What Skim remembers of the last line.
 	second     string // its time
 	secondText []byte // where second stands
 	secondIs   int64  // the same in unix milliseconds
 	skimmed    skimmed
 	// The orders of keys in both sorts of records.
-	railsLayout, registryLayout layout
+	railsLayouts, registryLayouts layouts
 }
 
 // New returns a reader for one file.
@@ -199,3 +200,6 @@ func view(b []byte) string {
 	}
 	return unsafe.String(&b[0], len(b))
 }
+
+// bytesOf is the memory of s, to be read only.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

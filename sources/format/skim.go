@@ -1,7 +1,6 @@
 package format
 
 import (
-	"net/netip"
 	"strings"
 
 	"regwarden/detector"
@@ -10,7 +9,14 @@ import (
 // Skim takes in at first sight what most lines of the busiest dialects say, without an event. It says Unparsed where anything is not as usual: then Read
 // decides. Where it says Parsed or Noise, so would Read, and the same of everything that the glance holds; only a record that is broken, or says
 // a thing again and otherwise, behind all that a glance needs is taken as it is till there. The glance's texts are valid until the next line.
-func (r *Reader) Skim(line []byte, g *detector.Glance) Verdict {
+//
+// The line is the first one of data, up to its newline or the end of data: it returns where that is.
+func (r *Reader) Skim(data []byte, g *detector.Glance) (end int, v Verdict) {
+	end = r.marks.line(data)
+	return end, r.skim(data[:end], g)
+}
+
+func (r *Reader) skim(line []byte, g *detector.Glance) Verdict {
 	if len(line) < minSkim || len(line) >= maxSkim || line[len(line)-1] == '\r' {
 		return Unparsed
 	}
@@ -61,12 +67,9 @@ func (r *Reader) skimAccess(s string, g *detector.Glance) bool {
 	if len(s) < at+timeLocalLength+len(`] "GET `) || s[at+timeLocalLength:at+timeLocalLength+3] != `] "` || !r.skimTime(s[at:at+timeLocalLength], g) {
 		return false
 	}
-	request := s[at+timeLocalLength+3:]
-	end = closingQuote(request)
-	if end < 0 || !r.skimRequest(request[:end], g) {
-		return false
-	}
-	return r.skimAnswer(request[end+1:], g)
+	begin := at + timeLocalLength + len(`] "`)
+	end, _ = r.marks.closing(s, begin)
+	return end < len(s) && r.skimRequest(s[begin:end], g) && r.skimAnswer(s, end+1, g)
 }
 
 // skimUser returns where the time begins behind " - USER [", which stands at s[end:]; 0 where it is not so.
@@ -82,37 +85,32 @@ func skimUser(s string, end int) (at int) {
 	return user + i + 1
 }
 
-// skimAnswer reads ` STATUS BYTES "REFERER" "AGENT" …`.
-func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
-	if len(s) < 8 || s[0] != ' ' || s[4] != ' ' {
+// skimAnswer reads ` STATUS BYTES "REFERER" "AGENT" …`, which begins at a place in the line.
+func (r *Reader) skimAnswer(s string, at int, g *detector.Glance) bool {
+	if len(s) < at+8 || s[at] != ' ' || s[at+4] != ' ' {
 		return false
 	}
-	if g.Status = digits(s, 1, 3); g.Status < 0 {
+	if g.Status = digits(s, at+1, 3); g.Status < 0 {
 		return false
 	}
-	i := 5
-	for i < len(s) && '0' <= s[i] && s[i] <= '9' {
-		i++
-	}
-	if i == 5 || i > 5+18 {
+	size := at + 5
+	at = digitsEnd(s, size)
+	if at == size || at > size+18 {
 		return false
 	}
-	s = s[i:]
-	unreferred := strings.HasPrefix(s, ` "" "`)
+	unreferred := strings.HasPrefix(s[at:], ` "" "`)
 	if unreferred {
-		s = s[len(` ""`):]
-	} else if strings.HasPrefix(s, ` "-" "`) {
-		s = s[len(` "-"`):]
-	} else {
-		var ok bool
-		if _, s, ok = quoted(s); !ok {
-			return false
-		}
-	}
-	agent, tail, ok := quoted(s)
-	if !ok || unreferred && tail == "" { // it may be a registry's own line
+		at += len(` ""`)
+	} else if strings.HasPrefix(s[at:], ` "-" "`) {
+		at += len(` "-"`)
+	} else if at = r.skimQuoted(s, at); at < 0 {
 		return false
 	}
+	end := r.skimQuoted(s, at)
+	if end < 0 || unreferred && end == len(s) { // it may be a registry's own line
+		return false
+	}
+	agent, tail := s[at+len(` "`):end-1], s[end:]
 	if g.Agent = agent; agent == "-" {
 		g.Agent = ""
 	}
@@ -132,10 +130,22 @@ func (r *Reader) skimAnswer(s string, g *detector.Glance) bool {
 	return true
 }
 
-// skimClient reads the address at the start of s and returns where it ends; 0 when there is none.
+// skimQuoted returns where a blank and a quoted text end that begin at a place in the line, -1 if there is none.
+func (r *Reader) skimQuoted(s string, at int) int {
+	if !strings.HasPrefix(s[at:], ` "`) {
+		return -1
+	}
+	end, _ := r.marks.closing(s, at+len(` "`))
+	if end >= len(s) {
+		return -1
+	}
+	return end + 1
+}
+
+// skimClient reads the address at the start of s and returns where it ends; 0 when there is none. s is no shorter than minSkim.
 func skimClient(s string, g *detector.Glance) (end int) {
-	if v4, end := skimIPv4(s); end > 0 && v4 != [4]byte{} {
-		g.Client = netip.AddrFrom4(v4)
+	if a, end := quad(s, 0); end > 0 && s[end] == ' ' && a != 0 {
+		g.Client = fromQuad(a)
 		return end
 	}
 	end = strings.IndexByte(s[:min(len(s), maxAddress)], ' ')
@@ -146,36 +156,6 @@ func skimClient(s string, g *detector.Glance) (end int) {
 		return 0
 	}
 	return end
-}
-
-// skimIPv4 reads a dotted address before a blank, and returns where it ends; 0 when there is none. s is no shorter than minSkim.
-func skimIPv4(s string) (v4 [4]byte, end int) {
-	i := 0
-	for part := range v4 {
-		c := s[i] - '0'
-		if c > 9 {
-			return v4, 0
-		}
-		n := uint(c)
-		i++
-		if c := s[i] - '0'; c <= 9 && n > 0 {
-			n = n*10 + uint(c)
-			i++
-			if c := s[i] - '0'; c <= 9 {
-				n = n*10 + uint(c)
-				i++
-			}
-		}
-		if n > 255 || part < 3 && s[i] != '.' {
-			return v4, 0
-		}
-		v4[part] = byte(n)
-		i++
-	}
-	if i--; s[i] != ' ' {
-		return v4, 0
-	}
-	return v4, i
 }
 
 // maxAddress is longer than any address.

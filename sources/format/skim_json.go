@@ -3,6 +3,7 @@ package format
 import (
 	"net/netip"
 	"strings"
+	"unsafe"
 
 	"regwarden/detector"
 )
@@ -42,6 +43,7 @@ func needs(list ...glimpse) (n need) {
 type skimmed struct {
 	texts [glimpses]string
 	seen  need
+	by    *plan // by which the record was read, and that has put its fixed values into texts
 }
 
 func (r *Reader) skimJSON(s string, g *detector.Glance) Verdict {
@@ -85,7 +87,7 @@ var railsWants = needs(gMethod, gPath, gController, gAction, gStatus, gTime, gCl
 // skimRails is readRails. The row has a user or not: that is not looked for.
 func (r *Reader) skimRails(s string, g *detector.Glance) bool {
 	v := &r.skimmed
-	if !r.railsLayout.walk(s, railsGlimpse, railsWants, v, &r.scratch) || v.seen != railsWants {
+	if !r.railsLayouts.find(s).walk(s, &r.marks, railsGlimpse, railsWants, v, &r.scratch) || v.seen != railsWants {
 		return false
 	}
 	path, controller := v.texts[gPath], v.texts[gController]
@@ -95,7 +97,7 @@ func (r *Reader) skimRails(s string, g *detector.Glance) bool {
 	if strings.IndexByte(path, '%') >= 0 || strings.IndexByte(path, '?') >= 0 || !strings.HasPrefix(path, "/") {
 		return false
 	}
-	g.Client = address(v.texts[gClient])
+	g.Client = skimAddress(s, v.texts[gClient])
 	g.Head, g.Path = v.texts[gMethod] == "HEAD", path
 	operation, known := controllerOperation(controller, v.texts[gAction])
 	switch {
@@ -147,7 +149,7 @@ var registryWants = needs(gMethod, gPath, gStatus, gTime, gClient, gAgent, gMess
 // skimRegistry is readRegistry for an access line with a client that nobody could choose, and for the registry's remarks, of which a request leaves several.
 func (r *Reader) skimRegistry(s string, g *detector.Glance) Verdict {
 	v := &r.skimmed
-	if r.options.TrustForwarded || !r.registryLayout.walk(s, registryGlimpse, 0, v, &r.scratch) || v.seen&needs(gMessage) == 0 || v.seen&needs(gProof, gProofToo) == 0 {
+	if r.options.TrustForwarded || !r.registryLayouts.find(s).walk(s, &r.marks, registryGlimpse, 0, v, &r.scratch) || v.seen&needs(gMessage) == 0 || v.seen&needs(gProof, gProofToo) == 0 {
 		return Unparsed
 	}
 	r.dialect = "gitlab-registry"
@@ -158,7 +160,7 @@ func (r *Reader) skimRegistry(s string, g *detector.Glance) Verdict {
 	if v.seen&^needs(gProofToo) != registryWants || !r.skimValues(v, g) {
 		return Unparsed
 	}
-	g.Client = skimAddressPort(v.texts[gClient])
+	g.Client = skimAddress(s, v.texts[gClient])
 	if o := skimObject(v.texts[gPath]); o != detector.OpOther {
 		g.Head, g.Operation, g.Path = v.texts[gMethod] == "HEAD", o, v.texts[gPath]
 	} else {
@@ -168,11 +170,18 @@ func (r *Reader) skimRegistry(s string, g *detector.Glance) Verdict {
 	return Parsed
 }
 
-// skimAddressPort is address for what it nearly always is, an IPv4 address with a port.
-func skimAddressPort(text string) netip.Addr {
-	if i := strings.IndexByte(text, ':'); i > 0 && isPort(text[i:]) {
-		if a, ok := plainIPv4(text[:i]); ok {
-			return known(a)
+// skimAddress is address for what it nearly always is: an IPv4 address, perhaps with a port. text stands in s, the line, unless it was built or hardly ever changes.
+func skimAddress(s, text string) netip.Addr {
+	at := uintptr(unsafe.Pointer(unsafe.StringData(text))) - uintptr(unsafe.Pointer(unsafe.StringData(s)))
+	if at >= uintptr(len(s)) || int(at)+max(len(text), quadRoom) > len(s) {
+		return address(text)
+	}
+	if a, end := quad(s, int(at)); end > 0 && a != 0 {
+		if end -= int(at); end == len(text) {
+			return fromQuad(a)
+		}
+		if port := len(text) - end - len(":"); port > 0 && port <= len("65535") && text[end] == ':' && digitsEnd(text, end+1) == len(text) {
+			return fromQuad(a)
 		}
 	}
 	return address(text)

@@ -1,6 +1,8 @@
 package format_test
 
 import (
+	"bytes"
+	"os"
 	"testing"
 
 	"regwarden/detector"
@@ -84,4 +86,32 @@ func BenchmarkReadHostile(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkSkim is what is done with every line of the tests' logs; of the log that REGWARDEN_BENCH_LOG names, the first MiB.
+func BenchmarkSkim(b *testing.B) {
+	for _, name := range []string{"nginx", "registry-json", "rails"} {
+		b.Run(name, func(b *testing.B) { skimBlock(b, bytes.Join(lines(b, steady[name]), []byte{'\n'})) })
+	}
+	if file := os.Getenv("REGWARDEN_BENCH_LOG"); file != "" {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run("log", func(b *testing.B) { skimBlock(b, data[:bytes.LastIndexByte(data[:min(len(data), 1<<20)], '\n')]) })
+	}
+}
+
+func skimBlock(b *testing.B, data []byte) {
+	r := reader(b, format.Options{Reference: reference})
+	var g detector.Glance
+	count := bytes.Count(data, []byte{'\n'}) + 1
+	b.SetBytes(int64(len(data)))
+	for b.Loop() {
+		for at := 0; at < len(data); {
+			end, _ := r.Skim(data[at:], &g)
+			at += end + 1
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(count), "ns/line")
 }
