@@ -30,7 +30,7 @@ func (s *Store) Save(ctx context.Context, changes []detector.Change, checkpoint 
 		what = "save a checkpoint"
 	}
 	return s.transact(ctx, what, func(tx *sql.Tx) error {
-		if err := saveChanges(ctx, tx, changes, s.clock()); err != nil {
+		if err := s.saveChanges(ctx, tx, changes); err != nil {
 			return err
 		}
 		if checkpoint == nil {
@@ -40,18 +40,10 @@ func (s *Store) Save(ctx context.Context, changes []detector.Change, checkpoint 
 	})
 }
 
-// changeStatements are prepared once a transaction.
+// changeStatements are prepared once, when the database is opened: preparing takes longer than what they do.
 type changeStatements struct{ forget, cause, history, path, strike *sql.Stmt }
 
-func (c *changeStatements) close() {
-	for _, statement := range []*sql.Stmt{c.forget, c.cause, c.history, c.path, c.strike} {
-		if statement != nil {
-			statement.Close()
-		}
-	}
-}
-
-func prepareChanges(ctx context.Context, tx *sql.Tx) (*changeStatements, error) {
+func prepareChanges(writer *sql.DB) (*changeStatements, error) {
 	c := &changeStatements{}
 	for _, p := range []struct {
 		statement **sql.Stmt
@@ -65,23 +57,23 @@ func prepareChanges(ctx context.Context, tx *sql.Tx) (*changeStatements, error) 
 		{&c.strike, `INSERT OR REPLACE INTO strikes (rule, target, count, last_ms) VALUES (?, ?, ?, ?)`},
 	} {
 		var err error
-		if *p.statement, err = tx.PrepareContext(ctx, p.text); err != nil {
-			c.close()
-			return nil, err
+		if *p.statement, err = writer.Prepare(p.text); err != nil {
+			return nil, err // whoever opens the database closes it then, and them with it
 		}
 	}
 	return c, nil
 }
 
-func saveChanges(ctx context.Context, tx *sql.Tx, changes []detector.Change, now time.Time) error {
+// in returns the statements as they are used in one transaction, whose end closes them.
+func (c *changeStatements) in(ctx context.Context, tx *sql.Tx) *changeStatements {
+	return &changeStatements{tx.StmtContext(ctx, c.forget), tx.StmtContext(ctx, c.cause), tx.StmtContext(ctx, c.history), tx.StmtContext(ctx, c.path), tx.StmtContext(ctx, c.strike)}
+}
+
+func (s *Store) saveChanges(ctx context.Context, tx *sql.Tx, changes []detector.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	c, err := prepareChanges(ctx, tx)
-	if err != nil {
-		return err
-	}
-	defer c.close()
+	c, now := s.changes.in(ctx, tx), s.clock()
 	for _, change := range changes {
 		if err := c.save(ctx, change, now); err != nil {
 			return fmt.Errorf("%s %s: %w", change.Verb, change.Block.Target, err)

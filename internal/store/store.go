@@ -25,8 +25,9 @@ type Store struct {
 	path     string
 	logger   *slog.Logger
 	lock     *os.File
-	writer   *sql.DB // one connection: all that changes something
-	reader   *sql.DB // looks on without waiting for the writer
+	writer   *sql.DB           // one connection: all that changes something
+	changes  *changeStatements // of the writer
+	reader   *sql.DB           // looks on without waiting for the writer
 	setAside string
 	clock    func() time.Time
 }
@@ -88,6 +89,9 @@ func (s *Store) connect() error {
 	}
 	s.writer.SetMaxOpenConns(1)
 	if err := s.migrate(); err != nil {
+		return err
+	}
+	if s.changes, err = prepareChanges(s.writer); err != nil {
 		return err
 	}
 	s.reader, err = sql.Open("sqlite", s.address("_pragma=query_only(on)"))
