@@ -22,7 +22,7 @@
 // What can be lost:
 //
 //   - what copytruncate loses itself: lines written between its copy and its truncation; and where a file is truncated without a
-//     copy, what was written in the last moment before it (up to 10 ms while data flows);
+//     copy, what was written in the last moment before it (up to 20 ms while data flows);
 //   - what was rotated away and deleted, or compressed by something other than gzip, before it was read;
 //   - a whole file that was created, filled and rotated away before the path was read for the first time;
 //   - lines that are written to a rotated file more than 2 s after it and the new file were last written to, or whose process is killed in the

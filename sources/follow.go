@@ -15,7 +15,7 @@ import (
 
 // How long things take. The whole of it is the definition of "a moment" in file.go.
 const (
-	busyPause = 10 * time.Millisecond  // between two looks while data flows
+	busyPause = 20 * time.Millisecond  // between two looks while data flows
 	busyFor   = 500 * time.Millisecond // data flows if some came within this time
 	idlePause = time.Second            // the longest time between two looks
 	pollPause = 250 * time.Millisecond // between two looks where nothing wakes us
@@ -374,16 +374,15 @@ func (f *follower) watch(ctx context.Context) {
 	}
 	f.timer.Reset(longest)
 	select {
-	case <-f.wake.changes.Modified:
+	case <-f.wake.changes.Modified: // it takes a while to disarm: look first, then whoever pauses disarms
 	case <-f.wake.changes.Truncated:
 	case <-f.wake.changes.Deleted:
+		f.disarm()
 	case <-f.wake.dead:
+		f.disarm()
 	case <-f.timer.C:
-		return
 	case <-ctx.Done():
-		return
 	}
-	f.disarm()
 }
 
 func (f *follower) arm(ctx context.Context) {
