@@ -137,7 +137,7 @@ func (s *set) find(key uint64) int {
 }
 
 // touch brings the set near the core.
-func (s *set) touch() uint64 { return s[0].key }
+func (s *set) touch() uint64 { return s[0].key + s[len(s)-1].key }
 
 // empty returns an empty place, -1 if there is none.
 func (s *set) empty() int { return s.find(0) }

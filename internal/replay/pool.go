@@ -23,14 +23,13 @@ func ahead(streams, workers int) int {
 }
 
 // pieceOf is how much a worker takes at once where there are so many streams. Waking another core takes as long as a good part of a block, so that a piece must be many; of many
-// streams it is less, since all of them are in memory at the same time.
+// streams it is less, since all of them are in memory at the same time. One core alone wakes nobody, and takes what its cache can hold until it is counted.
 func pieceOf(streams, workers int) piece {
-	streams = max(streams, 1)
-	p := piece{bytes: max(1<<20/int64(streams), 64<<10), blocks: max(4/streams, 1)}
 	if workers == 1 {
-		p.blocks = 1
+		return piece{bytes: 128 << 10, blocks: 1}
 	}
-	return p
+	streams = max(streams, 1)
+	return piece{bytes: max(1<<20/int64(streams), 64<<10), blocks: max(4/streams, 1)}
 }
 
 // start begins to read all streams, of which the first block is in the queue already.
