@@ -1,17 +1,17 @@
 #include "textflag.h"
 
-DATA wanted<>+0(SB)/4, $0x005c220a
+DATA wanted<>+0(SB)/4, $0x005c220a // newline, quote, backslash
 GLOBL wanted<>(SB), RODATA|NOPTR, $4
 
-// func markLine(data *byte, words64 int, words *uint64) (end int)
-TEXT ·markLine(SB), NOSPLIT, $0-32
+// func markLine32(data *byte, words64 int, words *uint64) (end int)
+TEXT ·markLine32(SB), NOSPLIT, $0-32
 	MOVQ data+0(FP), SI
 	MOVQ words64+8(FP), CX
 	MOVQ words+16(FP), DI
 	XORQ AX, AX
-	VPBROADCASTB wanted<>+0(SB), Y0 // newline
-	VPBROADCASTB wanted<>+1(SB), Y1 // quote
-	VPBROADCASTB wanted<>+2(SB), Y2 // backslash
+	VPBROADCASTB wanted<>+0(SB), Y0
+	VPBROADCASTB wanted<>+1(SB), Y1
+	VPBROADCASTB wanted<>+2(SB), Y2
 
 loop:
 	VMOVDQU (SI)(AX*1), Y3
@@ -43,6 +43,41 @@ loop:
 	RET
 
 found:
+	BSFQ R10, R10
+	ADDQ R10, AX
+	VZEROUPPER
+	MOVQ AX, end+24(FP)
+	RET
+
+// func markLine64(data *byte, words64 int, words *uint64) (end int)
+TEXT ·markLine64(SB), NOSPLIT, $0-32
+	MOVQ data+0(FP), SI
+	MOVQ words64+8(FP), CX
+	MOVQ words+16(FP), DI
+	XORQ AX, AX
+	VPBROADCASTB wanted<>+0(SB), Z0
+	VPBROADCASTB wanted<>+1(SB), Z1
+	VPBROADCASTB wanted<>+2(SB), Z2
+
+wide:
+	VMOVDQU8 (SI)(AX*1), Z3
+	VPCMPEQB Z1, Z3, K1
+	VPCMPEQB Z2, Z3, K2
+	KORQ K1, K2, K1
+	KMOVQ K1, (DI)
+	VPCMPEQB Z0, Z3, K3
+	KMOVQ K3, R10
+	TESTQ R10, R10
+	JNZ here
+	ADDQ $64, AX
+	ADDQ $8, DI
+	DECQ CX
+	JNZ wide
+	VZEROUPPER
+	MOVQ AX, end+24(FP)
+	RET
+
+here:
 	BSFQ R10, R10
 	ADDQ R10, AX
 	VZEROUPPER
