@@ -88,10 +88,7 @@ func (s *Scan) Glance(line []byte, g *Glance, now int64, offset int, f *Findings
 	if c == nil || c.plain {
 		return false
 	}
-	if c.paths && s.mayHit(c, s.patterns.path, s.paths.in(g.Path)) {
-		return false
-	}
-	if c.lines && s.mayHit(c, s.patterns.line, s.lines.in(view(line))) {
+	if c.paths && meet(c.pathGroups, s.paths.in(g.Path)) || c.lines && meet(c.lineGroups, s.lines.in(view(line))) {
 		return false
 	}
 	target := s.mask.key(g.Client)
@@ -113,16 +110,6 @@ func (s *Scan) Glance(line []byte, g *Glance, now int64, offset int, f *Findings
 	seen.key, seen.recall = key, recall
 	s.see(seen, g, clamp(g.Time, now))
 	return true
-}
-
-// mayHit says whether some rule of the cell is among the groups that were found.
-func (s *Scan) mayHit(c *cell, groups []int, found []uint64) bool {
-	for _, i := range c.rules {
-		if g := groups[i]; g >= 0 && has(found, g) {
-			return true
-		}
-	}
-	return false
 }
 
 // clamp keeps one wrong clock from ageing all counts: what is later than a minute after now is taken as of then, and what has no time as of now.

@@ -8,6 +8,8 @@ type patterns struct {
 	paths, lines *program // nil where no rule has any
 	// path and line are the group of each rule, -1 for a rule that has no such condition.
 	path, line []int
+	// pathCount and lineCount are how many groups there are.
+	pathCount, lineCount int
 }
 
 func newPatterns(rules []*Rule) *patterns {
@@ -25,6 +27,7 @@ func newPatterns(rules []*Rule) *patterns {
 			lines = append(lines, line)
 		}
 	}
+	p.pathCount, p.lineCount = len(paths), len(lines)
 	if paths != nil {
 		p.paths = newProgram(paths)
 	}
@@ -114,6 +117,18 @@ func (s *search) giveUp(i int) int {
 func setWords(members int) int { return (members + 63) / 64 }
 
 func has(set []uint64, member int) bool { return set[member/64]>>(member%64)&1 != 0 }
+
+func include(set []uint64, member int) { set[member/64] |= 1 << (member % 64) }
+
+// meet says whether two sets of as many words have a member in common.
+func meet(a, b []uint64) bool {
+	for i, w := range a {
+		if w&b[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
 
 func unite(set, with []uint64) {
 	for i, w := range with {

@@ -19,6 +19,8 @@ type cell struct {
 	plain, paths, lines bool
 	// resets says that some rule may clear its count.
 	resets bool
+	// pathGroups and lineGroups are the patterns that decide, as sets of the groups that a search finds.
+	pathGroups, lineGroups []uint64
 }
 
 func newSieve(rules []*Rule, patterns *patterns) *sieve {
@@ -75,7 +77,7 @@ func statusEdges(rules []*Rule) []int {
 }
 
 func newCell(rules []*Rule, p *patterns, e *Event, anonymous bool) cell {
-	var c cell
+	c := cell{pathGroups: make([]uint64, setWords(p.pathCount)), lineGroups: make([]uint64, setWords(p.lineCount))}
 	for i, r := range rules {
 		hit, reset := r.mayHit(e, anonymous), r.mayReset(e, anonymous)
 		if !hit && !reset {
@@ -87,8 +89,10 @@ func newCell(rules []*Rule, p *patterns, e *Event, anonymous bool) cell {
 		case !hit:
 		case p.line[i] >= 0:
 			c.lines = true
+			include(c.lineGroups, p.line[i])
 		case p.path[i] >= 0:
 			c.paths = true
+			include(c.pathGroups, p.path[i])
 		default:
 			c.plain = true
 		}

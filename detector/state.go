@@ -130,8 +130,11 @@ func (d *Detector) Restore(state []byte) error {
 		return errState
 	}
 	var head stateHead
-	if err := json.Unmarshal(rest[:n], &head); err != nil || head.Version != stateVersion {
+	if err := json.Unmarshal(rest[:n], &head); err != nil {
 		return errState
+	}
+	if head.Version != stateVersion {
+		return fmt.Errorf("saved counts are of version %d, and this is %d: another regwarden has written them", head.Version, stateVersion)
 	}
 	d.seed, d.counts.base, d.newest, d.stats = seed, head.Base, head.Newest, head.Stats
 	d.tallies.seed = seed
