@@ -26,6 +26,8 @@ type summary struct {
 	Lines int
 	// PerTarget is how many bytes a tracked target takes, in versions that tell it.
 	PerTarget float64 `json:"bytes_per_target"`
+	// Tables is how many bytes the tables take.
+	Tables int64 `json:"table_bytes"`
 }
 
 func summaryOf(out []byte) summary {

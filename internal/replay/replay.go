@@ -67,11 +67,13 @@ type Summary struct {
 	Spared     int    `json:"spared"`
 	Evicted    uint64 `json:"evicted"`
 	// BytesPerTarget is what a count takes in memory, on average of those that are tracked at the end.
-	BytesPerTarget float64       `json:"bytes_per_target"`
-	First          time.Time     `json:"first,omitzero"`
-	Last           time.Time     `json:"last,omitzero"`
-	Seconds        float64       `json:"seconds"`
-	Elapsed        time.Duration `json:"-"`
+	BytesPerTarget float64 `json:"bytes_per_target"`
+	// TableBytes is what the tables of counts and traffic take at the end; everything else is bounded by the files and cores.
+	TableBytes int           `json:"table_bytes"`
+	First      time.Time     `json:"first,omitzero"`
+	Last       time.Time     `json:"last,omitzero"`
+	Seconds    float64       `json:"seconds"`
+	Elapsed    time.Duration `json:"-"`
 }
 
 // Broken is a file of which only the beginning could be read; that is counted.
@@ -133,7 +135,7 @@ func Run(ctx context.Context, o Options, decided func(detector.Decision)) (Summa
 		return r.summary, err
 	}
 	stats := r.detector.Stats()
-	r.summary.Evicted, r.summary.BytesPerTarget = stats.Evicted, stats.BytesPerCount
+	r.summary.Evicted, r.summary.BytesPerTarget, r.summary.TableBytes = stats.Evicted, stats.BytesPerCount, r.detector.TableBytes()
 	r.summary.Elapsed = time.Since(begun)
 	r.summary.Seconds = r.summary.Elapsed.Seconds()
 	return r.summary, nil
