@@ -203,7 +203,8 @@ func (l *layout) makePlan(stop need) *plan {
 			p.seen |= 1 << k.what
 		}
 		done := stop != 0 && p.seen == stop
-		if value := &k.usual.value; value.won() && bytes.IndexByte(value.text, '\\') < 0 {
+		// Where a plan ends with a bare value, nothing would tell where that ends: there it is one that changes.
+		if value := &k.usual.value; value.won() && bytes.IndexByte(value.text, '\\') < 0 && !(done && k.usual.kinds != quotedKind) {
 			if wanted {
 				p.fixed = append(p.fixed, fixedValue{k.what, unquoted(string(value.text))})
 			}

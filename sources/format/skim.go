@@ -181,7 +181,7 @@ func (r *Reader) skimTime(s string, g *detector.Glance) bool {
 func (r *Reader) skimRequest(s string, g *detector.Glance) bool {
 	i := skimMethod(s)
 	end := len(s) - len(" HTTP/1.1")
-	if i == 0 || end <= i || s[end:end+len(" HTTP/")] != " HTTP/" {
+	if i == 0 || end <= i+1 || s[end:end+len(" HTTP/")] != " HTTP/" {
 		return false
 	}
 	if v := s[end+len(" HTTP/"):]; v != "1.1" && v != "2.0" && v != "1.0" {
