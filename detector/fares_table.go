@@ -8,9 +8,11 @@ import (
 // faresTable holds the fares of as many targets as its memory allows. A target can stand in either of two sets. It is put into the first if there is room, so that most are
 // found at the first look. The table begins small and doubles when it is full; at its bound, whoever was seen least must go.
 //
-// It doubles in place: its memory is there from the beginning, but the kernel gives only what was touched.
+// It doubles in place, in memory that is eight times as large as it was when that was made: the kernel gives what is touched, and the collector, which counts all of it, is not told of a
+// table of the bound's size from the start.
 type faresTable struct {
-	sets []set // as many as are in use; the others are behind them, empty
+	sets []set // as many as are in use; behind them is room, empty
+	most int
 	live int
 }
 
@@ -18,13 +20,23 @@ type faresTable struct {
 const fareBytes = 32
 
 func newFaresTable(bytes int) *faresTable {
-	first, most := max(bytes/(len(set{})*fareBytes), 1), 1
+	first, doubled := max(bytes/(len(set{})*fareBytes), 1), 1
 	for first >= 2*firstSets {
-		first, most = first/2, most*2
+		first, doubled = first/2, doubled*2
 	}
-	all := make([]set, first*most)
+	t := &faresTable{most: first * doubled}
+	t.reserve(first)
+	return t
+}
+
+// reserve makes room for so many sets, and more, and takes what there is along.
+func (t *faresTable) reserve(sets int) {
+	old := t.sets
+	all := make([]set, min(8*sets, t.most))
 	preferHugePages(all)
-	return &faresTable{sets: all[:first]}
+	copy(all, old)
+	clear(old) // whoever has found something there must look again
+	t.sets = all[:max(len(old), min(sets, t.most))]
 }
 
 // first and second are the two sets of a key. Keys are hashes already.
@@ -85,13 +97,14 @@ func (t *faresTable) place(key uint64, gen uint32) *fares {
 	if r := t.makeRoom(a, b); r != nil {
 		return r
 	}
-	if len(t.sets) < cap(t.sets) {
+	if len(t.sets) < t.most {
 		return nil
 	}
 	return least
 }
 
-// makeRoom moves one of the fares in two full sets to its other set, if that has room, and returns the place that it left, now empty. So a table fills to more than nine tenths.
+// makeRoom moves one of the fares in two full sets to its other set, if that has room, and returns the place that it left, now empty. So a table at its bound evicts the first
+// target when it is two thirds full, one in a thousand at eight tenths and one in a hundred at nine.
 func (t *faresTable) makeRoom(a, b *set) *fares {
 	for _, s := range [...]*set{a, b} {
 		for i := range s {
@@ -110,6 +123,9 @@ func (t *faresTable) makeRoom(a, b *set) *fares {
 
 // grow doubles the table. What stood in one set goes to the two that take its place, further on: so it is done from the end, and nothing is in the way.
 func (t *faresTable) grow() {
+	if 2*len(t.sets) > cap(t.sets) {
+		t.reserve(len(t.sets))
+	}
 	old := t.sets
 	t.sets = old[:2*len(old)]
 	for i := len(old) - 1; i >= 0; i-- {
@@ -148,7 +164,7 @@ func (t *faresTable) clear() {
 }
 
 // bytes is what the table costs when it is full, bytesNow at this moment.
-func (t *faresTable) bytes() int    { return cap(t.sets) * len(set{}) * fareBytes }
+func (t *faresTable) bytes() int    { return t.most * len(set{}) * fareBytes }
 func (t *faresTable) bytesNow() int { return len(t.sets) * len(set{}) * fareBytes }
 
 // appendTo appends the fares that are of use, as their number and then each one's fields. Where there are too many of them, those that were seen once only are left out.

@@ -45,6 +45,9 @@ func (b *BlockReader) Next(into *Buffer) (lines []byte, cut int, err error) {
 	return nil, 0, b.err
 }
 
+// Ended says that a range was read whole and that all of its lines were given out.
+func (b *BlockReader) Ended() bool { return b.err == ErrRangeEnd && b.last.block.held() == 0 }
+
 // LineReader gives out the lines of one reader, one a call.
 type LineReader struct {
 	blocks *BlockReader

@@ -2,8 +2,8 @@ package sources
 
 import (
 	"bytes"
+	"errors"
 	"io"
-	"math"
 	"os"
 	"sync/atomic"
 )
@@ -14,28 +14,52 @@ type Ranges struct {
 	read *atomic.Int64 // counts the bytes that were read; nil for nobody
 }
 
-// ToEnd is the end of the range that has all that is left of the file, also what is written while it is read.
-const ToEnd = math.MaxInt64
+// Range is a part of a file, from an offset to another, both ends of lines.
+type Range struct {
+	From, To int64
+	// End is the error with which reading ends at To: ErrRangeEnd where the file goes on, io.EOF where it does not; else what keeps it from being read any further.
+	End error
+}
 
-// LineEnd returns where the first line ends, with its newline, that ends behind an offset; ToEnd if none does or the file cannot be read there.
-func (r *Ranges) LineEnd(offset int64) int64 {
-	var look [4 << 10]byte
-	for {
-		n, err := r.file.ReadAt(look[:], offset)
+// ErrRangeEnd says that a range was read whole.
+var ErrRangeEnd = errors.New("sources: the range was read")
+
+// Next returns the range from an offset to the end of the first line that ends at least size bytes later. The last one goes to the end of the file, also of what is written meanwhile.
+func (r *Ranges) Next(from, size int64) Range {
+	var look [16 << 10]byte
+	for at := from + size; ; {
+		n, err := r.file.ReadAt(look[:], at)
 		if i := bytes.IndexByte(look[:n], '\n'); i >= 0 {
-			return offset + int64(i) + 1
+			return Range{from, at + int64(i) + 1, ErrRangeEnd}
 		}
-		if offset += int64(n); err != nil {
-			return ToEnd
+		if at += int64(n); err != nil {
+			return Range{from, at, err}
 		}
 	}
 }
 
-// Reader reads what stands from one offset up to another.
-func (r *Ranges) Reader(from, to int64) io.Reader {
-	section := io.NewSectionReader(r.file, from, to-from)
-	if r.read == nil {
-		return section
+// Reader reads a range. A file that ends before it, since it was truncated, ends there.
+func (r *Ranges) Reader(of Range) io.Reader {
+	var reader io.Reader = &rangeReader{r.file, of}
+	if r.read != nil {
+		reader = &counted{reader, r.read}
 	}
-	return &counted{section, r.read}
+	return reader
+}
+
+// rangeReader reads what is left of a range. Its error comes with the last bytes, so that nobody looks for more.
+type rangeReader struct {
+	file *os.File
+	left Range
+}
+
+func (r *rangeReader) Read(into []byte) (int, error) {
+	if r.left.End != io.EOF {
+		into = into[:min(int64(len(into)), r.left.To-r.left.From)]
+	}
+	n, err := r.file.ReadAt(into, r.left.From)
+	if r.left.From += int64(n); err == nil && r.left.From == r.left.To && r.left.End != io.EOF {
+		err = r.left.End
+	}
+	return n, err
 }

@@ -25,12 +25,16 @@ func ahead(streams, workers int) int {
 // pieceOf is how much a worker takes at once where there are so many streams. Waking another core takes as long as a good part of a block, so that a piece must be many; of many
 // streams it is less, since all of them are in memory at the same time. One core alone wakes nobody, and takes what its cache can hold until it is counted.
 func pieceOf(streams, workers int) piece {
+	most := 16
 	if workers == 1 {
-		return piece{bytes: 128 << 10, blocks: 1}
+		most = 2
 	}
 	streams = max(streams, 1)
-	return piece{bytes: max(1<<20/int64(streams), 64<<10), blocks: max(4/streams, 1)}
+	return piece{bytes: piecesBytes(min(max(64/streams, 1), most)), blocks: min(max(4/streams, 1), most/2)}
 }
+
+// piecesBytes is a little less than so many reads, for a piece goes on to a line's end.
+func piecesBytes(reads int) int64 { return int64(reads)*64<<10 - 4<<10 }
 
 // start begins to read all streams, of which the first block is in the queue already.
 func (p *pool) start(ctx context.Context, streams []*stream, depth, workers int) {

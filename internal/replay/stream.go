@@ -3,7 +3,6 @@ package replay
 import (
 	"bytes"
 	"context"
-	"io"
 	"slices"
 	"sync"
 
@@ -71,11 +70,10 @@ func (s *stream) take(done chan struct{}, p piece, newJob func(*stream) *job) (f
 	first = s.job(newJob)
 	first.done = done
 	if s.file.Ranges != nil {
-		from := s.at
-		s.at = s.file.Ranges.LineEnd(from + p.bytes)
-		s.ended = s.at == sources.ToEnd
+		next := s.file.Ranges.Next(s.at, p.bytes)
+		s.at, s.ended = next.To, next.End != sources.ErrRangeEnd
 		s.queue <- first // never waits: a job is read only when the queue has room for it
-		return first, s.rangeFill(first, from, s.at, newJob)
+		return first, s.rangeFill(first, next, newJob)
 	}
 	for last := first; ; {
 		last.data, last.cut, last.err = s.blocks.Next(&last.buffer)
@@ -94,20 +92,20 @@ func (s *stream) take(done chan struct{}, p piece, newJob func(*stream) *job) (f
 	}
 }
 
-// rangeFill reads what stands between two offsets of a plain file, which are the ends of lines. The stream ends with it if that is the file's end, or an error's place.
-func (s *stream) rangeFill(first *job, from, to int64, newJob func(*stream) *job) func(each func(*job)) {
+// rangeFill reads a range of a plain file. Where that ends otherwise than it should, the stream ends.
+func (s *stream) rangeFill(first *job, r sources.Range, newJob func(*stream) *job) func(each func(*job)) {
 	return func(each func(*job)) {
-		blocks := sources.NewBlockReader(s.file.Ranges.Reader(from, to))
+		blocks := sources.NewBlockReader(s.file.Ranges.Reader(r))
 		for j := first; ; j = s.another(newJob) {
 			j.data, j.cut, j.err = blocks.Next(&j.buffer)
 			if j != first {
-				if j.err == io.EOF && to != sources.ToEnd {
+				if j.err == sources.ErrRangeEnd {
 					s.giveBack(j)
 					return
 				}
 				first.more = append(first.more, j)
 			}
-			if each(j); j.err != nil {
+			if each(j); j.err != nil || blocks.Ended() {
 				return
 			}
 		}
