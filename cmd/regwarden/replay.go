@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -66,6 +68,9 @@ func runReplay(cmd *cobra.Command, f replayFlags, files []string) error {
 	o, err := f.options(files)
 	if err != nil {
 		return &exitError{code: 1, err: err}
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // most of what is kept is tables without pointers, which cost nothing to collect around, and would let as much again lie about
 	}
 	out := cmd.OutOrStdout()
 	show := func(d detector.Decision) { printDecision(out, d, f.verbose) }
