@@ -103,22 +103,46 @@ func (t *faresTable) place(key uint64, gen uint32) *fares {
 	return least
 }
 
-// makeRoom moves one of the fares in two full sets to its other set, if that has room, and returns the place that it left, now empty. So a table at its bound evicts the first
-// target when it is two thirds full, one in a thousand at eight tenths and one in a hundred at nine.
+// makeRoom moves one of the fares in two full sets to its other set, if that has room or can make some in the same way, and returns the place that it left, now empty. So a table
+// at its bound evicts the first target when it is nine tenths full.
 func (t *faresTable) makeRoom(a, b *set) *fares {
-	for _, s := range [...]*set{a, b} {
-		for i := range s {
-			other := t.first(s[i].key)
-			if other == s {
-				other = t.second(s[i].key)
-			}
-			if to := other.empty(); to >= 0 {
-				other[to], s[i] = s[i], fares{}
-				return &s[i]
+	for deeper := range 2 {
+		for _, s := range [...]*set{a, b} {
+			for i := range s {
+				other := t.other(&s[i], s)
+				to := other.empty()
+				if to < 0 && deeper > 0 && other != a && other != b {
+					to = t.leave(other, s)
+				}
+				if to >= 0 {
+					other[to], s[i] = s[i], fares{}
+					return &s[i]
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// leave moves one of a full set to its other set, unless that is the one that wants room, and returns the place that it left; -1 if no other set has room.
+func (t *faresTable) leave(s, wants *set) int {
+	for i := range s {
+		if other := t.other(&s[i], s); other != wants {
+			if to := other.empty(); to >= 0 {
+				other[to], s[i] = s[i], fares{}
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// other is the set where somebody could stand instead.
+func (t *faresTable) other(r *fares, s *set) *set {
+	if other := t.first(r.key); other != s {
+		return other
+	}
+	return t.second(r.key)
 }
 
 // grow doubles the table. What stood in one set goes to the two that take its place, further on: so it is done from the end, and nothing is in the way.
