@@ -121,11 +121,6 @@ func (t *table) findIn(home int, tag uint16, key uint64) int {
 	return -1
 }
 
-// holds says whether record i is the key's, which may have gone from there.
-func (t *table) holds(i int, key uint64) bool {
-	return i < len(t.tags) && t.tags[i] == tagOf(key) && t.key(i) == key
-}
-
 // insert gives a key that has none an empty record, evicting one if it must: the one with the fewest hits, and of those the one used longest ago.
 func (t *table) insert(key uint64, now uint32) int {
 	a, b := t.homes(key)
