@@ -187,7 +187,7 @@ func (r *Reader) skimRequest(s string, g *detector.Glance) bool {
 	if v := s[end+len(" HTTP/"):]; v != "1.1" && v != "2.0" && v != "1.0" {
 		return false
 	}
-	g.Head = i == len("HEAD") && s[0] == 'H'
+	g.Head = s[:i] == "HEAD"
 	uri := s[i+1 : end]
 	if g.Operation = skimObject(uri); g.Operation == detector.OpOther {
 		r.skimPath(s[:i], uri, g)
