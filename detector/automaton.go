@@ -191,7 +191,7 @@ type state struct {
 }
 
 func newAutomaton(p *program) *automaton {
-	a := &automaton{p: p, mark: make([]uint32, len(p.insts)), matched: make([]uint64, setWords(len(p.groups)))}
+	a := &automaton{p: p, mark: make([]uint32, len(p.insts)), matched: p.newSet()}
 	a.forget()
 	return a
 }

@@ -6,7 +6,7 @@ type sighting struct {
 	key  uint64 // the target's hash; 0 for an address in ::/64, where no client is, that some rule counts all the same
 	// recall is 1 + the offset in its block of a line that must be matched whole if the target is watched; 0 for none.
 	recall  uint32
-	agent   uint16 // the user agent's number of agentBits, never 0
+	agent   uint16 // the user agent's number of agentBits where the outcome is Success, and then not 0
 	outcome Outcome
 	service service
 	fate    Outcome // how the service treated it; for tokens and logins too, which have no outcome

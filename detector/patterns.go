@@ -8,8 +8,6 @@ type patterns struct {
 	paths, lines *program // nil where no rule has any
 	// path and line are the group of each rule, -1 for a rule that has no such condition.
 	path, line []int
-	// pathCount and lineCount are how many groups there are.
-	pathCount, lineCount int
 }
 
 func newPatterns(rules []*Rule) *patterns {
@@ -27,7 +25,6 @@ func newPatterns(rules []*Rule) *patterns {
 			lines = append(lines, line)
 		}
 	}
-	p.pathCount, p.lineCount = len(paths), len(lines)
 	if paths != nil {
 		p.paths = newProgram(paths)
 	}
@@ -72,8 +69,11 @@ func newSearch(p *program) *search {
 	if p == nil {
 		return nil
 	}
-	return &search{automata: []*automaton{newAutomaton(p)}, found: make([]uint64, setWords(len(p.groups)))}
+	return &search{automata: []*automaton{newAutomaton(p)}, found: p.newSet()}
 }
+
+// newSet returns an empty set of the program's groups.
+func (p *program) newSet() []uint64 { return make([]uint64, setWords(len(p.groups))) }
 
 // in returns a set of the groups that may match the text, valid until the next call. nil is the search of no patterns.
 func (s *search) in(text string) []uint64 {
@@ -103,7 +103,7 @@ func (s *search) giveUp(i int) int {
 	if halves == nil {
 		for g, expressions := range a.p.groups {
 			if len(expressions) > 0 {
-				s.found[g/64] |= 1 << (g % 64)
+				include(s.found, g)
 			}
 		}
 		return i + 1

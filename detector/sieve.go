@@ -19,7 +19,7 @@ type cell struct {
 	plain, paths, lines bool
 	// resets says that some rule may clear its count.
 	resets bool
-	// pathGroups and lineGroups are the patterns that decide, as sets of the groups that a search finds.
+	// pathGroups and lineGroups are the patterns that decide, as sets of the groups that a search finds; nil without any.
 	pathGroups, lineGroups []uint64
 }
 
@@ -77,7 +77,7 @@ func statusEdges(rules []*Rule) []int {
 }
 
 func newCell(rules []*Rule, p *patterns, e *Event, anonymous bool) cell {
-	c := cell{pathGroups: make([]uint64, setWords(p.pathCount)), lineGroups: make([]uint64, setWords(p.lineCount))}
+	var c cell
 	for i, r := range rules {
 		hit, reset := r.mayHit(e, anonymous), r.mayReset(e, anonymous)
 		if !hit && !reset {
@@ -88,10 +88,14 @@ func newCell(rules []*Rule, p *patterns, e *Event, anonymous bool) cell {
 		switch {
 		case !hit:
 		case p.line[i] >= 0:
-			c.lines = true
+			if !c.lines {
+				c.lines, c.lineGroups = true, p.lines.newSet()
+			}
 			include(c.lineGroups, p.line[i])
 		case p.path[i] >= 0:
-			c.paths = true
+			if !c.paths {
+				c.paths, c.pathGroups = true, p.paths.newSet()
+			}
 			include(c.pathGroups, p.path[i])
 		default:
 			c.plain = true

@@ -138,7 +138,11 @@ func (s *tallies) warm(list []sighting, at *places) {
 	s.touched = sum // or the compiler would see that nobody needs it
 	for ; missing != 0; missing &= missing - 1 {
 		i := bits.TrailingZeros(missing)
-		at[i] = s.table.find(list[i].key)
+		at[i] = nil
+		set := s.table.second(list[i].key)
+		if n := set.find(list[i].key); n >= 0 {
+			at[i] = &set[n]
+		}
 	}
 }
 

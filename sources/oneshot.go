@@ -126,14 +126,15 @@ func OpenCounted(path string, read *atomic.Int64) (*Opened, error) {
 	if read != nil {
 		raw = &counted{f, read}
 	}
-	buffered := bufio.NewReaderSize(raw, readSize)
 	var magic []byte
-	if regular {
+	if regular { // what is looked at here is not taken from the file, and need not be kept for whoever reads it
 		magic = make([]byte, longestMagic)
 		n, _ := f.ReadAt(magic, 0)
 		magic = magic[:n]
 	} else {
+		buffered := bufio.NewReaderSize(raw, readSize)
 		magic, _ = buffered.Peek(longestMagic)
+		raw = buffered
 	}
 	if c := compressedBy(magic); c != nil {
 		c.Path = path
@@ -141,13 +142,13 @@ func OpenCounted(path string, read *atomic.Int64) (*Opened, error) {
 		return nil, c
 	}
 	if !bytes.HasPrefix(magic, gzipMagic) {
-		o := &Opened{Reader: buffered, Closer: f}
+		o := &Opened{Reader: raw, Closer: f}
 		if regular {
 			o.Ranges = &Ranges{f, read}
 		}
 		return o, nil
 	}
-	unzipped, err := gzip.NewReader(buffered)
+	unzipped, err := gzip.NewReader(bufio.NewReaderSize(raw, readSize))
 	if err != nil {
 		return &Opened{Reader: broken{err}, Closer: f}, nil // as if it broke later: others are read on
 	}
